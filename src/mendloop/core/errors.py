@@ -1,0 +1,260 @@
+"""
+Every error that mendloop raises, in one place.
+
+A caller tells errors apart by class, never by message: there is one class for each thing that a
+caller would do differently. The tree::
+
+    StateError                      root; carries task_id, retryable
+    ├── ValidationError             the input is refused; nothing was written
+    │   └── TooLarge                the input is over a stated limit in bytes
+    ├── StateNotFound               no such task
+    ├── StateExists                 an exclusive create came second
+    ├── TransitionRefused           the task is not in a state that allows this
+    │   ├── MaxIterationsReached    the limit is spent
+    │   ├── TaskEnded               ended: only an explicit resume goes on
+    │   ├── TaskPaused              paused by a person
+    │   ├── LeaseHeld               somebody else runs the task
+    │   └── LeaseLost               this run no longer holds the task
+    ├── SerializationError          a state cannot be written in the wire format
+    ├── DeserializationError        stored bytes are not a state
+    ├── ReadOnlyState               written by a newer version: shown, never overwritten
+    ├── OutcomeUnknown              the store fell silent; ask again with the same op_id
+    ├── StoreError                  the store said no (the specification's KubernetesError)
+    │   ├── DocumentExists          create found the key taken
+    │   ├── RevisionConflict        the document moved since it was read
+    │   ├── StoreUnavailable        for now; retryable. maybe_stored: the write may have landed
+    │   ├── StoreFull               no space, or a file-size limit
+    │   ├── StoreReadOnly           no permission to write
+    │   ├── StoreCorrupt            the file is damaged or no database
+    │   └── StoreTooNew             the store's layout is newer than this mendloop
+    └── RunError                    the local runner could not do its work
+        └── WorkTreeBusy            another run works in the same folder
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DeserializationError",
+    "DocumentExists",
+    "LeaseHeld",
+    "LeaseLost",
+    "MaxIterationsReached",
+    "OutcomeUnknown",
+    "ReadOnlyState",
+    "RevisionConflict",
+    "RunError",
+    "SerializationError",
+    "StateError",
+    "StateExists",
+    "StateNotFound",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "TaskEnded",
+    "TaskPaused",
+    "TooLarge",
+    "TransitionRefused",
+    "ValidationError",
+    "WorkTreeBusy",
+]
+
+
+class StateError(Exception):
+    """
+    Something about a task's state went wrong.
+
+    Attributes:
+        task_id: The task it is about, or "" where it is about none.
+        retryable: Whether the same call may succeed later without anything else changing.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str = "", *, task_id: str = "") -> None:
+        """Take the class's own explanation where no message is given."""
+        text = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        super().__init__(text)
+        self.task_id = task_id
+
+
+class ValidationError(StateError):
+    """The input is refused; nothing was written."""
+
+
+class TooLarge(ValidationError):
+    """
+    The input is over a stated limit.
+
+    Attributes:
+        size_bytes: What was counted.
+        limit_bytes: What is allowed.
+    """
+
+    def __init__(
+        self, message: str, *, size_bytes: int, limit_bytes: int, task_id: str = ""
+    ) -> None:
+        """Keep both figures, so that a caller can say what to cut."""
+        super().__init__(message, task_id=task_id)
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class StateNotFound(StateError):
+    """There is no state for this task."""
+
+
+class StateExists(StateError):
+    """The task already has a state; an exclusive create came second."""
+
+
+class TransitionRefused(StateError):
+    """The task is not in a state that allows this."""
+
+
+class MaxIterationsReached(TransitionRefused):
+    """
+    The task has spent its iterations.
+
+    Attributes:
+        iteration: The number it stands at.
+    """
+
+    def __init__(self, iteration: int, *, task_id: str = "") -> None:
+        """Name the way on: a resume with a higher limit."""
+        super().__init__(
+            f"task {task_id} has spent its {iteration} iterations; "
+            f"`mendloop resume {task_id} --max-iterations N` with a higher N goes on",
+            task_id=task_id,
+        )
+        self.iteration = iteration
+
+
+class TaskEnded(TransitionRefused):
+    """The task has ended; only an explicit resume goes on."""
+
+
+class TaskPaused(TransitionRefused):
+    """The task is paused by a person."""
+
+
+class LeaseHeld(TransitionRefused):
+    """
+    Somebody else runs the task.
+
+    Attributes:
+        holder: Who, in words for a person.
+        since: RFC 3339 time of the acquisition, on the holder's clock.
+    """
+
+    def __init__(self, message: str, *, holder: str, since: str, task_id: str = "") -> None:
+        """Keep who and since when."""
+        super().__init__(message, task_id=task_id)
+        self.holder = holder
+        self.since = since
+
+
+class LeaseLost(TransitionRefused):
+    """This run no longer holds the task: its result is not written."""
+
+
+class SerializationError(StateError):
+    """The state cannot be written in the wire format."""
+
+
+class DeserializationError(StateError):
+    """The stored bytes are not a state in the wire format."""
+
+
+class ReadOnlyState(StateError):
+    """
+    The state was written by a newer version: it is shown and never overwritten.
+
+    Attributes:
+        raw: The stored bytes, untouched.
+    """
+
+    def __init__(self, message: str, *, raw: bytes, task_id: str = "") -> None:
+        """Keep the bytes, so that a caller can still show them."""
+        super().__init__(message, task_id=task_id)
+        self.raw = raw
+
+
+class OutcomeUnknown(StateError):
+    """
+    The store fell silent during a write: it may have landed or not. Ask again with the same op_id.
+
+    Attributes:
+        op_id: The operation id to ask again with.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, op_id: str, task_id: str = "") -> None:
+        """Keep the operation id: the same id again settles it."""
+        super().__init__(message, task_id=task_id)
+        self.op_id = op_id
+
+
+class StoreError(StateError):
+    """The store refused or failed."""
+
+
+class DocumentExists(StoreError):
+    """The key is taken: an exclusive create came second."""
+
+
+class RevisionConflict(StoreError):
+    """The document moved, or went, since it was read: read again and decide again."""
+
+
+class StoreUnavailable(StoreError):
+    """
+    The store does not answer for now.
+
+    Attributes:
+        maybe_stored: True where the write may have landed before the answer was lost.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str = "", *, maybe_stored: bool = False, task_id: str = "") -> None:
+        """Say whether the write may have landed."""
+        super().__init__(message, task_id=task_id)
+        self.maybe_stored = maybe_stored
+
+
+class StoreFull(StoreError):
+    """The store has no room for this write; nothing of it was kept."""
+
+
+class StoreReadOnly(StoreError):
+    """The store may be read and not written."""
+
+
+class StoreCorrupt(StoreError):
+    """The store's file is damaged, or is no store."""
+
+
+class StoreTooNew(StoreError):
+    """The store was laid out by a newer mendloop: it is not touched."""
+
+
+class RunError(StateError):
+    """The local runner could not do its work."""
+
+
+class WorkTreeBusy(RunError):
+    """
+    Another run works in the same folder.
+
+    Attributes:
+        holder: Who, in words for a person.
+    """
+
+    def __init__(self, message: str, *, holder: str, task_id: str = "") -> None:
+        """Keep who holds the folder."""
+        super().__init__(message, task_id=task_id)
+        self.holder = holder

@@ -1,0 +1,461 @@
+"""
+The state of a task, as it is stored.
+
+The eight fields of `RemediationState` and the seven of `FeedbackEntry` are the specification's and
+are read by other programs: their names, spellings and types never change. All that mendloop keeps
+beyond them sits in one optional member named "mendloop", at the top level (`Ledger`) and in each
+entry (`Finding`), with a schema number of its own.
+
+Every struct here carries the members that it does not know, as raw bytes, in ``extra``; see
+`mendloop.core.codec`. Texts are already sanitised and capped when they are here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+__all__ = [
+    "LEDGER_SCHEMA",
+    "STATE_VERSION",
+    "Carrying",
+    "Change",
+    "Child",
+    "ChunkRef",
+    "Commit",
+    "FeedbackEntry",
+    "Finding",
+    "Holder",
+    "IssueType",
+    "Lease",
+    "Ledger",
+    "Life",
+    "Pause",
+    "Phase",
+    "RemediationState",
+    "Round",
+    "Settings",
+    "Severity",
+    "Source",
+    "Status",
+    "Step",
+    "StepKind",
+    "StopReason",
+]
+
+STATE_VERSION = "v1"
+LEDGER_SCHEMA = 1
+
+
+class Status(StrEnum):
+    """The specification's five statuses. Never extended: finer truth goes in `Phase`."""
+
+    INITIALIZED = "Initialized"
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    MAX_ITERATIONS_REACHED = "MaxIterationsReached"
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether only an explicit resume goes on from here."""
+        return self in {Status.COMPLETED, Status.FAILED, Status.MAX_ITERATIONS_REACHED}
+
+
+class Severity(StrEnum):
+    """How bad a finding is; `rank` orders them, worst highest."""
+
+    LOW = "Low"
+    MEDIUM = "Medium"
+    HIGH = "High"
+    CRITICAL = "Critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for Low to 3 for Critical."""
+        return list(Severity).index(self)
+
+
+class IssueType(StrEnum):
+    """What kind of fault a finding is."""
+
+    BUG = "Bug"
+    ENHANCEMENT = "Enhancement"
+    DOCUMENTATION = "Documentation"
+    PERFORMANCE = "Performance"
+    SECURITY = "Security"
+
+
+class Phase(StrEnum):
+    """What goes on inside a status."""
+
+    REVIEWING = "Reviewing"
+    FIXING = "Fixing"
+    PAUSED = "Paused"
+    TERMINATED = "Terminated"
+
+
+class StopReason(StrEnum):
+    """Why a task ended."""
+
+    COMPLETED = "completed"
+    MAX_ITERATIONS = "max_iterations"
+    NO_PROGRESS = "no_progress"
+    BUDGET = "budget"
+    STEP_FAILED = "step_failed"
+    TERMINATED = "terminated"
+
+
+class StepKind(StrEnum):
+    """The two steps that an iteration is made of."""
+
+    REVIEW = "review"
+    FIX = "fix"
+
+
+class Life(StrEnum):
+    """What became of a finding."""
+
+    OPEN = "open"
+    VERIFIED = "verified"
+    REOPENED = "reopened"
+
+
+class Carrying(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A struct that keeps the JSON members it does not know, byte for byte."""
+
+    extra: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.field(
+        name="__carried__", default=msgspec.UNSET
+    )
+
+
+class Finding(Carrying, frozen=True, kw_only=True):
+    """
+    What mendloop keeps of a finding beyond the specification's seven fields.
+
+    Attributes:
+        fingerprint: Names the finding across reviews; survives moved lines.
+        source: The reviewer and tool that report it, or "person".
+        life: What became of it.
+        rule: The tool's rule id, or "".
+        path: File, relative to the work tree, or "".
+        line: 1-based line when last seen, or 0.
+        first_iteration: Where it was first seen.
+        last_iteration: Where it was last seen.
+        resolved_iteration: Where it was last found gone, or None.
+        times_returned: How often it came back after it was gone.
+        op_id: The operation that brought it.
+        note: What could not be read, or was assumed, when it came in.
+    """
+
+    fingerprint: str
+    source: str
+    life: Life = Life.OPEN
+    rule: str = ""
+    path: str = ""
+    line: int = 0
+    first_iteration: int = 0
+    last_iteration: int = 0
+    resolved_iteration: int | None = None
+    times_returned: int = 0
+    op_id: str = ""
+    note: str = ""
+
+
+class FeedbackEntry(Carrying, frozen=True, kw_only=True, omit_defaults=False):
+    """
+    One finding; the specification's seven fields, and ours in one member.
+
+    Attributes:
+        timestamp: When it was first reported, RFC 3339 UTC.
+        author: Who reported it.
+        severity: How bad it is.
+        issue_type: What kind of fault it is.
+        description: What is wrong.
+        resolved: True where it no longer counts as open.
+        pr_comment_id: Unique per finding and never empty.
+        mendloop: Our part; absent in an entry that another program wrote.
+    """
+
+    timestamp: datetime
+    author: str
+    severity: Severity
+    issue_type: IssueType
+    description: str
+    resolved: bool
+    pr_comment_id: str
+    mendloop: Finding | msgspec.UnsetType = msgspec.UNSET
+
+
+class Holder(Carrying, frozen=True, kw_only=True):
+    """
+    Who runs a task, named so that a dead one on the same host is recognised.
+
+    Attributes:
+        name: For a person: user@host.
+        token: Random; one for each run.
+        boot_id: Names one boot of one kernel.
+        pid_namespace: Process ids mean something only within it.
+        pid: The process.
+        start_ticks: When the process started, in clock ticks since boot; tells a reused pid apart.
+    """
+
+    name: str
+    token: str
+    boot_id: str = ""
+    pid_namespace: str = ""
+    pid: int = 0
+    start_ticks: int = 0
+
+
+class Child(Carrying, frozen=True, kw_only=True):
+    """
+    The reviewer or fixer that a run has started, so that a successor can end what is left of it.
+
+    Attributes:
+        boot_id: As in `Holder`.
+        pid_namespace: As in `Holder`.
+        pid: Leader of its own process group.
+        start_ticks: As in `Holder`.
+        token: The value of MENDLOOP_RUN in its environment.
+    """
+
+    boot_id: str
+    pid_namespace: str
+    pid: int
+    start_ticks: int
+    token: str
+
+
+class Lease(Carrying, frozen=True, kw_only=True):
+    """
+    The right to write a run's results.
+
+    Attributes:
+        generation: Rises with every acquisition and never falls.
+        holder: Who holds it, or None.
+        acquired_at: When, on the holder's clock; for people, never for a decision.
+        ttl_seconds: It counts as abandoned when not renewed for this long.
+        renewals: Rises with each heartbeat: a contender on another host watches it move.
+        renewed_boottime_seconds: Boot clock of the holder's host at the last renewal; comparable
+            only where boot_id is equal.
+        child: What the holder has started, or None.
+    """
+
+    generation: int = 0
+    holder: Holder | None = None
+    acquired_at: datetime | None = None
+    ttl_seconds: float = 0.0
+    renewals: int = 0
+    renewed_boottime_seconds: float = 0.0
+    child: Child | None = None
+
+
+class Settings(Carrying, frozen=True, kw_only=True, omit_defaults=False):
+    """
+    What decides when a loop stops.
+
+    Attributes:
+        max_iterations: Fixes that may be tried, at least 1.
+        no_progress_rounds: Stop when this many reviews in a row leave the same findings open.
+        budget_seconds: Stop this long after the start or the last resume; None for no limit.
+        step_attempts: How often a failing step is tried before the loop stops.
+    """
+
+    max_iterations: int = 10
+    no_progress_rounds: int = 3
+    budget_seconds: float | None = None
+    step_attempts: int = 3
+
+
+class Step(Carrying, frozen=True, kw_only=True):
+    """
+    The step that the task is in, or waits to start.
+
+    Attributes:
+        kind: What is to be done.
+        begun_at: When it began, or None where it has not.
+        tree: Revision of the work tree when it began, or "".
+        failures: Attempts that failed.
+    """
+
+    kind: StepKind
+    begun_at: datetime | None = None
+    tree: str = ""
+    failures: int = 0
+
+
+class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
+    """
+    One accepted complete review: the evidence for or against progress.
+
+    Attributes:
+        iteration: The iteration it closed.
+        at: When it was accepted.
+        open: Findings open after it.
+        new: Findings never seen before.
+        resolved: Findings it no longer reports.
+        reopened: Findings that came back.
+        open_digest: Names the set of open findings.
+        tree: Revision of the work tree that was reviewed, or "".
+    """
+
+    iteration: int
+    at: datetime
+    open: int
+    new: int
+    resolved: int
+    reopened: int
+    open_digest: str
+    tree: str = ""
+
+
+class Source(Carrying, frozen=True, kw_only=True):
+    """
+    A reviewer that has reported.
+
+    Attributes:
+        format: The format it was last read in.
+        last_complete_iteration: Where its last complete review was, or None.
+    """
+
+    format: str
+    last_complete_iteration: int | None = None
+
+
+class Pause(Carrying, frozen=True, kw_only=True):
+    """Who paused the task, why and when."""
+
+    by: str
+    reason: str
+    at: datetime
+
+
+class Change(Carrying, frozen=True, kw_only=True):
+    """
+    One transition, as the history tells it.
+
+    Attributes:
+        do: Which command.
+        op_id: The caller's operation id; the same id again gets the same result.
+        by: Who.
+        door: How it came in: "cli", "run", "library", ...
+        result: What the caller was told.
+        facts: What changed, for `explain`.
+    """
+
+    do: str
+    op_id: str
+    by: str
+    door: str
+    result: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+
+
+class Commit(Carrying, frozen=True, kw_only=True):
+    """
+    One versioned write of the head: its transitions, and the revision that it made.
+
+    Attributes:
+        number: Rises by one with each; from revision number - 1 to revision number.
+        id: Random; tells after a lost answer whether this very write landed.
+        at: When it was decided.
+        digest: Of the state after it, see `mendloop.core.codec.digest`.
+        changes: What it did, in order.
+    """
+
+    number: int
+    id: str
+    at: datetime
+    digest: str
+    changes: tuple[Change, ...]
+
+
+class ChunkRef(Carrying, frozen=True, kw_only=True, omit_defaults=False):
+    """
+    Points at a sealed chunk of older commits.
+
+    Attributes:
+        first: Number of its first commit.
+        last: Number of its last commit.
+        digest: SHA-256 of its body, hex.
+    """
+
+    first: int
+    last: int
+    digest: str
+
+
+class Ledger(Carrying, frozen=True, kw_only=True):
+    """
+    All that mendloop keeps of a task beyond the specification.
+
+    Attributes:
+        schema: Layout of this member.
+        min_writer: The oldest schema that may write it.
+        incarnation: Random; tells two tasks of the same id, one after another, apart.
+        commit: Number of the last commit.
+        settings: What decides when the loop stops.
+        phase: What goes on inside the status.
+        step: The step the task is in, or None before the first iteration and after the end.
+        is_fix_done: Whether this iteration's fix was accepted.
+        started_at: When the first iteration began.
+        budget_from: Where the time budget counts from.
+        pause: Set while the task is paused.
+        stop_reason: Why it ended, or None.
+        stop_detail: The same in words.
+        rounds: The last accepted reviews, oldest first.
+        sources: Reviewers that have reported, by name.
+        lease: The right to write a run's results.
+        commits: The last commits, oldest first.
+        sealed: Where older commits are, oldest first.
+    """
+
+    schema: int = LEDGER_SCHEMA
+    min_writer: int = LEDGER_SCHEMA
+    incarnation: str = ""
+    commit: int = 0
+    settings: Settings = Settings()
+    phase: Phase | None = None
+    step: Step | None = None
+    is_fix_done: bool = False
+    started_at: datetime | None = None
+    budget_from: datetime | None = None
+    pause: Pause | None = None
+    stop_reason: StopReason | None = None
+    stop_detail: str = ""
+    rounds: tuple[Round, ...] = ()
+    sources: dict[str, Source] = {}
+    lease: Lease = Lease()
+    commits: tuple[Commit, ...] = ()
+    sealed: tuple[ChunkRef, ...] = ()
+
+
+class RemediationState(Carrying, frozen=True, kw_only=True, omit_defaults=False):
+    """
+    The specification's state of one task.
+
+    Attributes:
+        task_id: Names the task.
+        iteration: How many iterations were started; never falls.
+        status: One of the five.
+        feedback_history: Every finding, in the order they came.
+        last_update: When a transition last changed the task, UTC.
+        error_messages: The last 20.
+        metadata: Text to text; other programs' keys are kept.
+        version: Of the wire format.
+        mendloop: Our part.
+    """
+
+    task_id: str
+    iteration: int
+    status: Status
+    feedback_history: tuple[FeedbackEntry, ...]
+    last_update: datetime
+    error_messages: tuple[str, ...]
+    metadata: dict[str, str]
+    version: str
+    mendloop: Ledger | msgspec.UnsetType = msgspec.UNSET

@@ -1,0 +1,1 @@
+"""What reviewers print, read as findings. Parses only: cleaning and limits are in core."""

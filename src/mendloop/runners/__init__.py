@@ -1,0 +1,1 @@
+"""How reviewers and fixers are run: the port, and the local subprocess runner."""

@@ -1,0 +1,1 @@
+"""Where documents live: the port that every store keeps, and the stores."""

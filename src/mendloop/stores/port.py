@@ -1,0 +1,131 @@
+"""
+The port that every store keeps: documents with a revision, compared and set.
+
+A document lives under (kind, key). Heads, history chunks and whatever else mendloop keeps are all
+documents, so no store needs a second interface. One contract suite, ``tests/contract``, runs on
+every store; a store that wins a race it should lose fails it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+__all__ = ["Document", "Page", "Store"]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One stored document.
+
+    Attributes:
+        kind: What it is, for instance "head" or "chunk".
+        key: Its name within the kind, unique.
+        revision: Opaque; changes with every write and is never used twice, also not after a
+            delete and a new create of the same key.
+        body: The payload, byte for byte as it was written.
+        fields: A few small texts beside the payload that a person or a repair can read without it.
+        labels: A few small texts that `Store.list` can select by.
+    """
+
+    kind: str
+    key: str
+    revision: str
+    body: bytes
+    fields: Mapping[str, str]
+    labels: Mapping[str, str]
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One page of a listing.
+
+    Attributes:
+        documents: In ascending order of key.
+        cursor: Hand it back for the next page; None on the last.
+    """
+
+    documents: tuple[Document, ...]
+    cursor: str | None
+
+
+class Store(Protocol):
+    """
+    Compare-and-set storage of documents. Acknowledged means durable.
+
+    Every method may raise `StoreUnavailable` (try again later; ``maybe_stored`` says whether a
+    write may have landed), `StoreFull`, `StoreReadOnly`, `StoreCorrupt` or `StoreTooNew`.
+    """
+
+    async def get(self, kind: str, key: str) -> Document | None:
+        """Read the newest acknowledged revision, or None where there is no such document."""
+
+    async def create(
+        self,
+        kind: str,
+        key: str,
+        body: bytes,
+        *,
+        fields: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Document:
+        """
+        Write a document that is not there yet: of many creators one wins.
+
+        Raises:
+            DocumentExists: The key is taken; nothing was written.
+        """
+
+    async def replace(
+        self,
+        document: Document,
+        body: bytes,
+        *,
+        fields: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Document:
+        """
+        Write over *document*, if it still has the revision it was read with.
+
+        Args:
+            document: As it was read; its kind, key and revision say what is replaced.
+            body: The whole new payload.
+            fields: The whole new fields.
+            labels: The whole new labels.
+
+        Raises:
+            RevisionConflict: It moved or is gone; nothing was written.
+        """
+
+    async def delete(self, document: Document) -> None:
+        """
+        Remove *document*, if it still has the revision it was read with.
+
+        Raises:
+            RevisionConflict: It moved or is gone; nothing was removed.
+        """
+
+    async def list(
+        self,
+        kind: str,
+        *,
+        prefix: str = "",
+        labels: Mapping[str, str] | None = None,
+        limit: int = 500,
+        cursor: str | None = None,
+    ) -> Page:
+        """
+        List documents of *kind*, a page at a time.
+
+        Args:
+            prefix: Only keys that start with it.
+            labels: Only documents that carry all of these.
+            limit: At most this many a page.
+            cursor: Where the page before ended. A document that exists throughout the listing is
+                listed once, whatever comes and goes beside it.
+        """
+
+    async def close(self) -> None:
+        """Let go of files and connections. Idempotent."""
