@@ -157,7 +157,7 @@ class LeaseHeld(TransitionRefused):
 
 
 class LeaseLost(TransitionRefused):
-    """This run no longer holds the task: its result is not written."""
+    """The run no longer holds the task: its result is not written."""
 
 
 class SerializationError(StateError):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -26,9 +26,11 @@ __all__ = [
     "Child",
     "ChunkRef",
     "Commit",
+    "Count",
     "FeedbackEntry",
     "Finding",
     "Holder",
+    "Instant",
     "IssueType",
     "Lease",
     "Ledger",
@@ -45,6 +47,9 @@ __all__ = [
     "StepKind",
     "StopReason",
 ]
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 STATE_VERSION = "v1"
 LEDGER_SCHEMA = 1
@@ -180,7 +185,7 @@ class FeedbackEntry(Carrying, frozen=True, kw_only=True, omit_defaults=False):
         mendloop: Our part; absent in an entry that another program wrote.
     """
 
-    timestamp: datetime
+    timestamp: Instant
     author: str
     severity: Severity
     issue_type: IssueType
@@ -247,7 +252,7 @@ class Lease(Carrying, frozen=True, kw_only=True):
 
     generation: int = 0
     holder: Holder | None = None
-    acquired_at: datetime | None = None
+    acquired_at: Instant | None = None
     ttl_seconds: float = 0.0
     renewals: int = 0
     renewed_boottime_seconds: float = 0.0
@@ -265,10 +270,10 @@ class Settings(Carrying, frozen=True, kw_only=True, omit_defaults=False):
         step_attempts: How often a failing step is tried before the loop stops.
     """
 
-    max_iterations: int = 10
-    no_progress_rounds: int = 3
-    budget_seconds: float | None = None
-    step_attempts: int = 3
+    max_iterations: Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)] = 10
+    no_progress_rounds: Annotated[int, msgspec.Meta(ge=2)] = 3
+    budget_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    step_attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
 
 
 class Step(Carrying, frozen=True, kw_only=True):
@@ -283,7 +288,7 @@ class Step(Carrying, frozen=True, kw_only=True):
     """
 
     kind: StepKind
-    begun_at: datetime | None = None
+    begun_at: Instant | None = None
     tree: str = ""
     failures: int = 0
 
@@ -304,7 +309,7 @@ class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
     """
 
     iteration: int
-    at: datetime
+    at: Instant
     open: int
     new: int
     resolved: int
@@ -331,7 +336,7 @@ class Pause(Carrying, frozen=True, kw_only=True):
 
     by: str
     reason: str
-    at: datetime
+    at: Instant
 
 
 class Change(Carrying, frozen=True, kw_only=True):
@@ -369,7 +374,7 @@ class Commit(Carrying, frozen=True, kw_only=True):
 
     number: int
     id: str
-    at: datetime
+    at: Instant
     digest: str
     changes: tuple[Change, ...]
 
@@ -414,16 +419,16 @@ class Ledger(Carrying, frozen=True, kw_only=True):
         sealed: Where older commits are, oldest first.
     """
 
-    schema: int = LEDGER_SCHEMA
-    min_writer: int = LEDGER_SCHEMA
-    incarnation: str = ""
+    schema: int
+    min_writer: int
+    incarnation: str
     commit: int = 0
     settings: Settings = Settings()
     phase: Phase | None = None
     step: Step | None = None
     is_fix_done: bool = False
-    started_at: datetime | None = None
-    budget_from: datetime | None = None
+    started_at: Instant | None = None
+    budget_from: Instant | None = None
     pause: Pause | None = None
     stop_reason: StopReason | None = None
     stop_detail: str = ""
@@ -451,10 +456,10 @@ class RemediationState(Carrying, frozen=True, kw_only=True, omit_defaults=False)
     """
 
     task_id: str
-    iteration: int
+    iteration: Count
     status: Status
     feedback_history: tuple[FeedbackEntry, ...]
-    last_update: datetime
+    last_update: Instant
     error_messages: tuple[str, ...]
     metadata: dict[str, str]
     version: str

@@ -1,0 +1,206 @@
+"""
+Everything that can be asked of a task.
+
+A command is plain data. `mendloop.core.transitions` says what each does to a state; nothing else
+changes one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from mendloop.core.findings import Report
+from mendloop.core.model import (
+    Child,
+    FeedbackEntry,
+    Holder,
+    RemediationState,
+    Settings,
+    StepKind,
+    StopReason,
+)
+from mendloop.core.text import Redactor
+
+__all__ = [
+    "AcquireLease",
+    "AppendFeedback",
+    "BeginStep",
+    "Command",
+    "Configure",
+    "Context",
+    "Create",
+    "Finish",
+    "Increment",
+    "Pause",
+    "PutState",
+    "RecordChild",
+    "RecordFix",
+    "RecordReview",
+    "ReleaseLease",
+    "RenewLease",
+    "Resume",
+    "Stop",
+]
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a transition may know besides the state.
+
+    Attributes:
+        task_id: The task, for one that has no state yet.
+        now: The time of the decision, UTC.
+        op_id: The operation.
+        by: Who asks.
+        door: How it came in.
+        token: Fresh and random; names a new incarnation.
+        redact: Takes secrets out of text.
+    """
+
+    task_id: str
+    now: datetime
+    op_id: str
+    by: str
+    door: str
+    token: str
+    redact: Redactor
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True):
+    """Make a task that is not there yet."""
+
+    settings: Settings = Settings()
+
+
+class Configure(msgspec.Struct, frozen=True, kw_only=True):
+    """Change when the loop stops; by the run of *generation*."""
+
+    settings: Settings
+    generation: int
+
+
+class Increment(msgspec.Struct, frozen=True, kw_only=True):
+    """Start the next iteration; a *generation* says that a run does it."""
+
+    generation: int | None = None
+    max_iterations: int | None = None
+
+
+class AppendFeedback(msgspec.Struct, frozen=True, kw_only=True):
+    """Add findings that a person or another program brings."""
+
+    entries: tuple[FeedbackEntry, ...]
+
+
+class PutState(msgspec.Struct, frozen=True, kw_only=True):
+    """Write a whole state that was read before and changed by the caller."""
+
+    state: RemediationState
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """Let the step in progress end, and start no other."""
+
+    reason: str
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """Go on with a paused or ended task, if asked with a higher limit."""
+
+    max_iterations: int | None = None
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
+    """End the task for good; a run that holds it can write no more."""
+
+    reason: str
+
+
+class BeginStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that a step begins, on this revision of the work tree."""
+
+    generation: int
+    kind: StepKind
+    tree: str
+
+
+class RecordReview(msgspec.Struct, frozen=True, kw_only=True):
+    """Hand in what the reviewers said of the tree that the step began on."""
+
+    generation: int
+    reports: tuple[Report, ...]
+
+
+class RecordFix(msgspec.Struct, frozen=True, kw_only=True):
+    """Hand in how the fixer ended; *problem* is "" where it went well."""
+
+    generation: int
+    tree: str
+    problem: str = ""
+
+
+class Finish(msgspec.Struct, frozen=True, kw_only=True):
+    """End the task as `mendloop.core.decide.decide` said."""
+
+    generation: int
+    reason: StopReason
+    detail: str
+
+
+class AcquireLease(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Take the right to run the task.
+
+    Attributes:
+        holder: Who takes it.
+        ttl_seconds: How long it lasts without a heartbeat.
+        boottime_seconds: The holder's boot clock.
+        abandoned: (generation, renewals) of a lease that was judged to be abandoned, or None.
+    """
+
+    holder: Holder
+    ttl_seconds: float
+    boottime_seconds: float
+    abandoned: tuple[int, int] | None = None
+
+
+class RenewLease(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that the holder lives."""
+
+    generation: int
+    boottime_seconds: float
+
+
+class RecordChild(msgspec.Struct, frozen=True, kw_only=True):
+    """Say which process the holder has started, or that it ended."""
+
+    generation: int
+    child: Child | None
+
+
+class ReleaseLease(msgspec.Struct, frozen=True, kw_only=True):
+    """Give the right back."""
+
+    generation: int
+
+
+Command = (
+    Create
+    | Configure
+    | Increment
+    | AppendFeedback
+    | PutState
+    | Pause
+    | Resume
+    | Stop
+    | BeginStep
+    | RecordReview
+    | RecordFix
+    | Finish
+    | AcquireLease
+    | RenewLease
+    | RecordChild
+    | ReleaseLease
+)

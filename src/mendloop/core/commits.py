@@ -1,0 +1,291 @@
+"""
+Folding commands into one commit, and remembering what was answered.
+
+One commit is one versioned write. The head keeps the last commits with the operation ids in them,
+so that a repeat after a lost answer is recognised and not guessed; older commits are sealed into
+chunks that are named by their content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from mendloop.core.codec import digest, encode
+from mendloop.core.commands import Command, Context
+from mendloop.core.errors import (
+    DeserializationError,
+    MaxIterationsReached,
+    StateError,
+    ValidationError,
+)
+from mendloop.core.model import (
+    Carrying,
+    Change,
+    ChunkRef,
+    Commit,
+    Ledger,
+    RemediationState,
+)
+from mendloop.core.names import chunk_key
+from mendloop.core.text import Redactor
+from mendloop.core.transitions.dispatch import command_name, transition
+from mendloop.core.transitions.outcome import Transition
+
+__all__ = [
+    "CHANGES_KEPT",
+    "COMMITS_KEPT",
+    "FOLD_LIMIT",
+    "Answer",
+    "Chunk",
+    "ChunkBody",
+    "Fold",
+    "Request",
+    "fold",
+    "has_commit",
+    "read_chunk",
+]
+
+COMMITS_KEPT = 64
+"""The head remembers at least this many commits, unless they hold too many changes."""
+
+SEAL_BATCH = 32
+"""So many commits beyond `COMMITS_KEPT` are sealed in one chunk: one extra write in 32."""
+
+CHANGES_KEPT = 512
+"""The head's commits hold at most this many changes, of some 150 bytes each: below 80 kB."""
+
+FOLD_LIMIT = 64
+"""One commit takes at most this many commands."""
+
+_replace = msgspec.structs.replace
+_REFUSED = "refused"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One caller's command; see `Context` for the fields."""
+
+    command: Command
+    op_id: str
+    by: str
+    door: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What one caller is told: a result, or an error to raise.
+
+    Attributes:
+        needs_commit: False where it rests on the state as it was read, and holds whether or not
+            the write of its fold lands.
+    """
+
+    result: dict[str, Any] = {}
+    error: StateError | None = None
+    needs_commit: bool = True
+
+
+class ChunkBody(Carrying, frozen=True, kw_only=True):
+    """A sealed chunk as it is stored."""
+
+    task_id: str
+    incarnation: str
+    commits: tuple[Commit, ...]
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A chunk to be written before the head that points at it."""
+
+    key: str
+    body: bytes
+    labels: dict[str, str]
+
+
+class Fold(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Several commands decided on one state.
+
+    Attributes:
+        state: After all of them; None where there was none and none was made.
+        answers: One for each request, in order.
+        is_changed: Whether there is anything to write.
+        chunk: What has to be written first, or None.
+    """
+
+    state: RemediationState | None
+    answers: tuple[Answer, ...]
+    is_changed: bool
+    chunk: Chunk | None
+
+
+def fold(
+    state: RemediationState | None,
+    requests: Sequence[Request],
+    *,
+    task_id: str,
+    now: datetime,
+    token: str,
+    redact: Redactor,
+    sealed: Mapping[str, Change],
+) -> Fold:
+    """
+    Decide *requests* one after another; a refusal fails its own caller and nobody else.
+
+    Args:
+        token: Fresh and random: the commit's id, and a new task's incarnation.
+        sealed: Operations of older commits that are no longer in the head, by operation id.
+    """
+    before = state
+    known = dict(sealed) | _remembered(state)
+    changes: list[Change] = []
+    answers: list[Answer] = []
+    for request in requests:
+        repeated = known.get(request.op_id)
+        if repeated is not None:
+            answers.append(_repeat(repeated, request, task_id, is_new=repeated in changes))
+            continue
+        context = Context(
+            task_id=task_id,
+            now=now,
+            op_id=request.op_id,
+            by=request.by,
+            door=request.door,
+            token=token,
+            redact=redact,
+        )
+        try:
+            done = transition(state, request.command, context)
+        except StateError as error:
+            answers.append(Answer(error=error, needs_commit=state is not before))
+            continue
+        answers.append(_answer(done, task_id, is_first=state is before))
+        if done.is_changed:
+            state = done.state
+        if done.is_changed and done.leaves_record:
+            change = _change(done, request)
+            changes.append(change)
+            known[request.op_id] = change
+    chunk = None
+    if state is not None and changes:
+        state, chunk = _committed(state, tuple(changes), now=now, commit_id=token)
+    return Fold(state=state, answers=tuple(answers), is_changed=state is not before, chunk=chunk)
+
+
+def has_commit(state: RemediationState | None, commit_id: str) -> bool:
+    """Whether the head remembers this very commit."""
+    if state is None or not isinstance(state.mendloop, Ledger):
+        return False
+    return any(commit.id == commit_id for commit in state.mendloop.commits)
+
+
+def read_chunk(body: bytes, ref: ChunkRef) -> ChunkBody:
+    """
+    Read a sealed chunk.
+
+    Raises:
+        DeserializationError: Its bytes are not those that the head points at.
+    """
+    if hashlib.sha256(body).hexdigest() != ref.digest:
+        raise DeserializationError(
+            f"the history chunk of commits {ref.first} to {ref.last} is damaged: "
+            "its digest differs from the head's"
+        )
+    return msgspec.json.decode(body, type=ChunkBody)
+
+
+def _remembered(state: RemediationState | None) -> dict[str, Change]:
+    if state is None or not isinstance(state.mendloop, Ledger):
+        return {}
+    return {change.op_id: change for commit in state.mendloop.commits for change in commit.changes}
+
+
+def _repeat(change: Change, request: Request, task_id: str, *, is_new: bool) -> Answer:
+    """Answer an operation that was done before the way that it was answered then."""
+    asked = command_name(request.command)
+    if change.do != asked:
+        error: StateError = ValidationError(
+            f"operation id {request.op_id!a} was used for {change.do} before, "
+            f"and cannot be used for {asked}",
+            task_id=task_id,
+        )
+        return Answer(error=error, needs_commit=is_new)
+    return _told(change.result, task_id, needs_commit=is_new)
+
+
+def _answer(done: Transition, task_id: str, *, is_first: bool) -> Answer:
+    result = done.result | ({_REFUSED: done.refusal} if done.refusal else {})
+    return _told(result, task_id, needs_commit=done.is_changed or not is_first)
+
+
+def _told(result: dict[str, Any], task_id: str, *, needs_commit: bool) -> Answer:
+    if result.get(_REFUSED) == MaxIterationsReached.__name__:
+        error = MaxIterationsReached(int(result["iteration"]), task_id=task_id)
+        return Answer(error=error, needs_commit=needs_commit)
+    return Answer(result=result, needs_commit=needs_commit)
+
+
+def _change(done: Transition, request: Request) -> Change:
+    result = done.result | ({_REFUSED: done.refusal} if done.refusal else {})
+    return Change(
+        do=command_name(request.command),
+        op_id=request.op_id,
+        by=request.by,
+        door=request.door,
+        result=result,
+        facts=done.facts,
+    )
+
+
+def _committed(
+    state: RemediationState, changes: tuple[Change, ...], *, now: datetime, commit_id: str
+) -> tuple[RemediationState, Chunk | None]:
+    ledger = state.mendloop
+    assert isinstance(ledger, Ledger)  # noqa: S101 - every transition leaves one
+    ledger, chunk = _sealed(state.task_id, ledger, len(changes))
+    ledger = _replace(ledger, commit=ledger.commit + 1)
+    commit = Commit(
+        number=ledger.commit,
+        id=commit_id,
+        at=now,
+        digest=digest(_replace(state, mendloop=ledger)),
+        changes=changes,
+    )
+    ledger = _replace(ledger, commits=(*ledger.commits, commit))
+    return _replace(state, mendloop=ledger), chunk
+
+
+def _sealed(task_id: str, ledger: Ledger, coming: int) -> tuple[Ledger, Chunk | None]:
+    """Move the oldest commits out of *ledger* where it would hold too many with *coming* more."""
+    count = _count_to_seal(ledger.commits, coming)
+    if count == 0:
+        return ledger, None
+    leaving = ledger.commits[:count]
+    body = encode(ChunkBody(task_id=task_id, incarnation=ledger.incarnation, commits=leaving))
+    ref = ChunkRef(
+        first=leaving[0].number,
+        last=leaving[-1].number,
+        digest=hashlib.sha256(body).hexdigest(),
+    )
+    chunk = Chunk(
+        key=chunk_key(task_id, ledger.incarnation, ref.first, ref.digest),
+        body=body,
+        labels={"task-id": task_id, "incarnation": ledger.incarnation},
+    )
+    kept = _replace(ledger, commits=ledger.commits[count:], sealed=(*ledger.sealed, ref))
+    return kept, chunk
+
+
+def _count_to_seal(commits: tuple[Commit, ...], coming: int) -> int:
+    held = sum(len(commit.changes) for commit in commits)
+    if len(commits) < COMMITS_KEPT + SEAL_BATCH and held + coming <= CHANGES_KEPT:
+        return 0
+    count = max(len(commits) - COMMITS_KEPT, 0)
+    left = held - sum(len(commit.changes) for commit in commits[:count])
+    while count < len(commits) and left + coming > CHANGES_KEPT // 2:
+        left -= len(commits[count].changes)
+        count += 1
+    return count

@@ -1,0 +1,137 @@
+"""
+What a task needs next: one pure function for every loop that drives it.
+
+The local loop and a controller in a cluster ask the same question and get the same answer, so a
+task that one of them began can be ended by the other.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from mendloop.core.model import Ledger, RemediationState, Round, StepKind, StopReason
+
+__all__ = ["Ended", "Finish", "NextStep", "StartIteration", "Take", "Wait", "decide", "is_stuck"]
+
+
+class StartIteration(msgspec.Struct, frozen=True):
+    """Start iteration *number*."""
+
+    number: int
+
+
+class Take(msgspec.Struct, frozen=True):
+    """Do this step; *attempt* counts from 1."""
+
+    kind: StepKind
+    attempt: int
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """End the task for this reason."""
+
+    reason: StopReason
+    detail: str
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Nothing is to be done until a person resumes the task."""
+
+    why: str
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The task has ended already."""
+
+    reason: StopReason | None
+    detail: str
+
+
+NextStep = StartIteration | Take | Finish | Wait | Ended
+
+
+def decide(  # noqa: PLR0911 - one answer each
+    state: RemediationState, *, now: datetime
+) -> NextStep:
+    """
+    Name the next step of *state*.
+
+    Args:
+        state: As it is stored.
+        now: UTC; only the time budget looks at it.
+
+    Returns:
+        An iteration to start, a step to take, an end to record, a wait, or that it has ended. The
+        first iteration reviews, fixes and reviews; each later one fixes and reviews. So a limit of
+        N means at most N fixes, and each of them is reviewed.
+    """
+    ledger = state.mendloop
+    if state.status.is_ended:
+        if isinstance(ledger, Ledger):
+            return Ended(ledger.stop_reason, ledger.stop_detail)
+        return Ended(None, "")
+    if not isinstance(ledger, Ledger):
+        return StartIteration(state.iteration + 1)
+    if ledger.pause is not None:
+        return Wait(f"paused by {ledger.pause.by}: {ledger.pause.reason}")
+    if _is_over_budget(ledger, now):
+        return Finish(
+            StopReason.BUDGET, f"the budget of {ledger.settings.budget_seconds} s is spent"
+        )
+    if ledger.step is not None:
+        return _retry(state, ledger, ledger.step.kind, ledger.step.failures)
+    if state.iteration == 0:
+        return _next_iteration(state, ledger)
+    return _after_review(state, ledger)
+
+
+def _is_over_budget(ledger: Ledger, now: datetime) -> bool:
+    budget = ledger.settings.budget_seconds
+    if budget is None or ledger.budget_from is None:
+        return False
+    return (now - ledger.budget_from).total_seconds() >= budget
+
+
+def _retry(state: RemediationState, ledger: Ledger, kind: StepKind, failures: int) -> NextStep:
+    if failures < ledger.settings.step_attempts:
+        return Take(kind, failures + 1)
+    last = state.error_messages[-1] if state.error_messages else ""
+    return Finish(StopReason.STEP_FAILED, f"{kind} failed {failures} times; {last}")
+
+
+def _after_review(state: RemediationState, ledger: Ledger) -> NextStep:
+    count = sum(not entry.resolved for entry in state.feedback_history)
+    if count == 0:
+        return Finish(StopReason.COMPLETED, "a complete review found nothing open")
+    stuck = is_stuck(ledger.rounds, ledger.settings.no_progress_rounds)
+    if stuck:
+        return Finish(StopReason.NO_PROGRESS, stuck)
+    if not ledger.is_fix_done:
+        return Take(StepKind.FIX, 1)
+    return _next_iteration(state, ledger)
+
+
+def _next_iteration(state: RemediationState, ledger: Ledger) -> NextStep:
+    limit = ledger.settings.max_iterations
+    if state.iteration >= limit:
+        return Finish(StopReason.MAX_ITERATIONS, f"the limit of {limit} iterations is spent")
+    return StartIteration(state.iteration + 1)
+
+
+def is_stuck(rounds: tuple[Round, ...], same: int) -> str:
+    """
+    Say in words why *rounds* show no progress, or "".
+
+    Args:
+        rounds: Accepted reviews since the start or the last resume, oldest first.
+        same: So many in a row with the same open findings are a standstill.
+    """
+    digests = [closed.open_digest for closed in rounds]
+    count = rounds[-1].open if rounds else 0
+    if len(digests) >= same and len(set(digests[-same:])) == 1:
+        return f"the same {count} findings were open after {same} reviews in a row"
+    if len(digests) >= 3 and digests[-1] == digests[-3] != digests[-2]:  # noqa: PLR2004 - A-B-A
+        return f"the loop swings: the {count} open findings are those of two reviews ago"
+    return ""

@@ -1,0 +1,54 @@
+"""Which task ids are allowed, and the names that follow from them."""
+
+from __future__ import annotations
+
+import re
+
+from mendloop.core.errors import ValidationError
+
+__all__ = ["CHUNK", "HEAD", "TASK_ID_LIMIT", "check_task_id", "chunk_key", "head_name"]
+
+HEAD = "head"
+"""Kind of the document that holds a task's state."""
+
+CHUNK = "chunk"
+"""Kind of the documents that hold sealed history."""
+
+TASK_ID_LIMIT = 63
+"""In characters: a task id is a Kubernetes label value, and those end at 63."""
+
+_TASK_ID = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def check_task_id(task_id: str) -> str:
+    """
+    Return *task_id* if it can name a task in every store.
+
+    It has to be an RFC 1123 subdomain of at most 63 characters, since it becomes part of an
+    object's name and the value of a label.
+
+    Raises:
+        ValidationError: It cannot; the message says why.
+    """
+    if not task_id:
+        raise ValidationError("a task id is needed: it may not be empty")
+    if len(task_id) > TASK_ID_LIMIT:
+        raise ValidationError(
+            f"task id of {len(task_id)} characters: at most {TASK_ID_LIMIT} are allowed"
+        )
+    if not _TASK_ID.fullmatch(task_id):
+        raise ValidationError(
+            f"task id {task_id!a}: use lower-case letters, digits, '-' and '.', "
+            "beginning and ending with a letter or digit (for instance 'task-42')"
+        )
+    return task_id
+
+
+def head_name(task_id: str) -> str:
+    """The specification's object name of a task's state."""
+    return f"task-{task_id}-state"
+
+
+def chunk_key(task_id: str, incarnation: str, first: int, digest: str) -> str:
+    """The key of a sealed chunk: sorts by its first commit, and is named by its content."""
+    return f"task-{task_id}-history-{incarnation}-{first:010d}-{digest[:16]}"

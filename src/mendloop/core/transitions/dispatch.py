@@ -1,0 +1,48 @@
+"""Which transition answers which command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mendloop.core import commands
+from mendloop.core.commands import Command, Context
+from mendloop.core.model import RemediationState
+from mendloop.core.transitions import lease, ledger, lifecycle, steps
+from mendloop.core.transitions.outcome import Transition
+
+__all__ = ["command_name", "transition"]
+
+_TRANSITIONS: dict[type[Any], tuple[str, Callable[..., Transition]]] = {
+    commands.Create: ("create", lifecycle.create),
+    commands.Configure: ("configure", lifecycle.configure),
+    commands.Increment: ("increment", lifecycle.increment),
+    commands.AppendFeedback: ("append_feedback", ledger.append_feedback),
+    commands.PutState: ("put_state", lifecycle.put_state),
+    commands.Pause: ("pause", lifecycle.pause),
+    commands.Resume: ("resume", lifecycle.resume),
+    commands.Stop: ("stop", lifecycle.stop),
+    commands.BeginStep: ("begin_step", steps.begin_step),
+    commands.RecordReview: ("record_review", steps.record_review),
+    commands.RecordFix: ("record_fix", steps.record_fix),
+    commands.Finish: ("finish", lifecycle.finish),
+    commands.AcquireLease: ("acquire_lease", lease.acquire),
+    commands.RenewLease: ("renew_lease", lease.renew),
+    commands.RecordChild: ("record_child", lease.record_child),
+    commands.ReleaseLease: ("release_lease", lease.release),
+}
+
+
+def transition(state: RemediationState | None, command: Command, context: Context) -> Transition:
+    """
+    Answer *command*: the new state and what to tell the caller.
+
+    Raises:
+        StateError: The command is refused; nothing changes.
+    """
+    return _TRANSITIONS[type(command)][1](state, command, context)
+
+
+def command_name(command: Command) -> str:
+    """The name that the history knows the command by."""
+    return _TRANSITIONS[type(command)][0]

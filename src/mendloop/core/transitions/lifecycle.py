@@ -1,0 +1,351 @@
+"""Starting, pausing, resuming and ending a task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mendloop.core.codec import rfc3339
+from mendloop.core.commands import (
+    Configure,
+    Context,
+    Create,
+    Finish,
+    Increment,
+    Pause,
+    PutState,
+    Resume,
+    Stop,
+)
+from mendloop.core.errors import (
+    MaxIterationsReached,
+    RevisionConflict,
+    StateExists,
+    TaskEnded,
+    ValidationError,
+)
+from mendloop.core.model import (
+    Lease,
+    Ledger,
+    RemediationState,
+    Settings,
+    Status,
+    Step,
+    StepKind,
+    StopReason,
+)
+from mendloop.core.model import Pause as PauseRecord
+from mendloop.core.text import AUTHOR_LIMIT_BYTES, REASON_LIMIT_BYTES, tidy
+from mendloop.core.transitions.outcome import (
+    Transition,
+    check_holder,
+    check_not_run_by_others,
+    ledger_of,
+    new_state,
+    refuse_unless_running,
+    require,
+    revise,
+)
+
+__all__ = ["configure", "create", "finish", "increment", "pause", "put_state", "resume", "stop"]
+
+ITERATION_KEYS_KEPT = 20
+"""The head keeps this many ``iteration_{n}_started`` keys; the history has them all."""
+
+_replace = msgspec.structs.replace
+
+
+def create(state: RemediationState | None, command: Create, context: Context) -> Transition:
+    """
+    Make the task.
+
+    Raises:
+        StateExists: It is there already.
+    """
+    if state is not None:
+        raise StateExists(
+            f"task {context.task_id} exists since {rfc3339(state.last_update)} or longer",
+            task_id=context.task_id,
+        )
+    return Transition(state=new_state(context, command.settings))
+
+
+def configure(state: RemediationState | None, command: Configure, context: Context) -> Transition:
+    """Change when the loop stops; the same settings again change nothing."""
+    state = require(state, context)
+    ledger = ledger_of(state, context)
+    check_holder(state, ledger, command.generation)
+    if ledger.settings == command.settings:
+        return Transition(state=state, is_changed=False)
+    settings = _replace(command.settings, extra=ledger.settings.extra)
+    facts = _settings_facts(ledger.settings, settings)
+    ledger = _replace(ledger, settings=settings)
+    return Transition(state=revise(state, ledger, last_update=context.now), facts=facts)
+
+
+def increment(state: RemediationState | None, command: Increment, context: Context) -> Transition:
+    """
+    Start the next iteration, and the task with it where there is none.
+
+    Raises:
+        MaxIterationsReached: The limit is spent, and the state says so already.
+        TaskEnded: It ended otherwise.
+        TaskPaused: It is paused.
+        LeaseHeld: A run is under way.
+    """
+    if state is None:
+        state = new_state(context, Settings())
+    ledger = ledger_of(state, context)
+    if state.status is Status.MAX_ITERATIONS_REACHED:
+        raise MaxIterationsReached(state.iteration, task_id=state.task_id)
+    refuse_unless_running(state, ledger)
+    check_not_run_by_others(state, ledger, command.generation)
+    if command.max_iterations is not None:
+        ledger = _replace(ledger, settings=_limited(state, ledger, command.max_iterations))
+    limit = ledger.settings.max_iterations
+    if state.iteration >= limit:
+        return _limit_reached(state, ledger, context)
+    number = state.iteration + 1
+    ledger = _replace(
+        ledger,
+        step=Step(kind=StepKind.REVIEW if number == 1 else StepKind.FIX),
+        is_fix_done=False,
+        started_at=ledger.started_at or context.now,
+        budget_from=ledger.budget_from or context.now,
+    )
+    state = revise(
+        state,
+        ledger,
+        iteration=number,
+        status=Status.IN_PROGRESS,
+        last_update=context.now,
+        metadata=_with_start(state.metadata, number, context),
+    )
+    return Transition(
+        state=state, result={"iteration": number}, facts={"iteration": number, "limit": limit}
+    )
+
+
+def _limit_reached(state: RemediationState, ledger: Ledger, context: Context) -> Transition:
+    ledger = _ended(ledger, StopReason.MAX_ITERATIONS, _limit_detail(ledger))
+    return Transition(
+        state=revise(state, ledger, status=Status.MAX_ITERATIONS_REACHED, last_update=context.now),
+        result={"iteration": state.iteration},
+        facts={"stop_reason": StopReason.MAX_ITERATIONS},
+        refusal="MaxIterationsReached",
+    )
+
+
+def _limit_detail(ledger: Ledger) -> str:
+    return f"the limit of {ledger.settings.max_iterations} iterations is spent"
+
+
+def _ended(ledger: Ledger, reason: StopReason, detail: str) -> Ledger:
+    return _replace(ledger, step=None, pause=None, stop_reason=reason, stop_detail=detail)
+
+
+def _limited(state: RemediationState, ledger: Ledger, max_iterations: int) -> Settings:
+    if max_iterations < max(1, state.iteration):
+        raise ValidationError(
+            f"a limit of {max_iterations} iterations is too low: task {state.task_id} stands at "
+            f"iteration {state.iteration}, and a counter is never lowered",
+            task_id=state.task_id,
+        )
+    return _replace(ledger.settings, max_iterations=max_iterations)
+
+
+def _with_start(metadata: dict[str, str], number: int, context: Context) -> dict[str, str]:
+    kept = dict(metadata)
+    kept.pop(f"iteration_{number - ITERATION_KEYS_KEPT}_started", None)
+    kept[f"iteration_{number}_started"] = rfc3339(context.now)
+    return kept
+
+
+def pause(state: RemediationState | None, command: Pause, context: Context) -> Transition:
+    """
+    Let no further step start until a resume; pausing again changes nothing.
+
+    Raises:
+        TaskEnded: There is nothing to pause.
+    """
+    state = require(state, context)
+    ledger = ledger_of(state, context)
+    if state.status.is_ended:
+        raise TaskEnded(
+            f"task {state.task_id} has ended ({ledger.stop_reason or state.status}): "
+            "there is nothing to pause",
+            task_id=state.task_id,
+        )
+    if ledger.pause is not None:
+        return Transition(state=state, is_changed=False)
+    reason = tidy(command.reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
+    by = tidy(context.by, limit_bytes=AUTHOR_LIMIT_BYTES, redact=context.redact)
+    ledger = _replace(ledger, pause=PauseRecord(by=by, reason=reason, at=context.now))
+    return Transition(
+        state=revise(state, ledger, last_update=context.now), facts={"reason": reason}
+    )
+
+
+def resume(state: RemediationState | None, command: Resume, context: Context) -> Transition:
+    """
+    Go on with a paused or ended task; the review comes first after an end.
+
+    Raises:
+        ValidationError: The limit is spent and no higher one is given, or there is nothing to
+            resume.
+    """
+    state = require(state, context)
+    ledger = ledger_of(state, context)
+    facts: dict[str, Any] = {"from": ledger.stop_reason or ledger.phase or state.status}
+    if command.max_iterations is not None:
+        settings = _limited(state, ledger, command.max_iterations)
+        facts |= _settings_facts(ledger.settings, settings)
+        ledger = _replace(ledger, settings=settings)
+    status = state.status
+    if state.status.is_ended:
+        _refuse_spent(state, ledger)
+        status = Status.IN_PROGRESS if state.iteration else Status.INITIALIZED
+        ledger = _reopened(ledger, context, has_iteration=state.iteration > 0)
+    elif ledger.pause is not None:
+        ledger = _unpaused(ledger, context)
+    elif command.max_iterations is None:
+        raise ValidationError(
+            f"task {state.task_id} is neither paused nor ended: there is nothing to resume",
+            task_id=state.task_id,
+        )
+    state = revise(state, ledger, status=status, last_update=context.now)
+    return Transition(state=state, result={"iteration": state.iteration}, facts=facts)
+
+
+def _refuse_spent(state: RemediationState, ledger: Ledger) -> None:
+    is_spent = state.status is Status.MAX_ITERATIONS_REACHED
+    if is_spent and state.iteration >= ledger.settings.max_iterations:
+        raise ValidationError(
+            f"task {state.task_id} has spent its {ledger.settings.max_iterations} iterations: "
+            f"give a higher limit, `mendloop resume {state.task_id} "
+            f"--max-iterations {state.iteration + 10}`",
+            task_id=state.task_id,
+        )
+
+
+def _reopened(ledger: Ledger, context: Context, *, has_iteration: bool) -> Ledger:
+    return _replace(
+        ledger,
+        stop_reason=None,
+        stop_detail="",
+        pause=None,
+        rounds=(),
+        budget_from=context.now if has_iteration else None,
+        step=Step(kind=StepKind.REVIEW) if has_iteration else None,
+    )
+
+
+def _unpaused(ledger: Ledger, context: Context) -> Ledger:
+    """The time that a task was paused is no part of its time budget."""
+    budget_from = ledger.budget_from
+    if budget_from is not None and ledger.pause is not None:
+        budget_from += max(context.now - ledger.pause.at, context.now - context.now)
+    return _replace(ledger, pause=None, budget_from=budget_from)
+
+
+def _settings_facts(before: Settings, after: Settings) -> dict[str, Any]:
+    return {
+        name: {"from": getattr(before, name), "to": getattr(after, name)}
+        for name in Settings.__struct_fields__
+        if name != "extra" and getattr(before, name) != getattr(after, name)
+    }
+
+
+def stop(state: RemediationState | None, command: Stop, context: Context) -> Transition:
+    """End the task by a person's word; a run that holds it loses it. Again changes nothing."""
+    state = require(state, context)
+    ledger = ledger_of(state, context)
+    if state.status.is_ended:
+        return Transition(state=state, is_changed=False)
+    reason = tidy(command.reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
+    ledger = _ended(ledger, StopReason.TERMINATED, reason)
+    if ledger.lease.holder is not None:
+        generation = ledger.lease.generation + 1
+        ledger = _replace(ledger, lease=Lease(generation=generation, child=ledger.lease.child))
+    state = revise(state, ledger, status=Status.FAILED, last_update=context.now)
+    return Transition(state=state, facts={"stop_reason": StopReason.TERMINATED, "reason": reason})
+
+
+_STATUS_OF = {
+    StopReason.COMPLETED: Status.COMPLETED,
+    StopReason.MAX_ITERATIONS: Status.MAX_ITERATIONS_REACHED,
+}
+
+
+def finish(state: RemediationState | None, command: Finish, context: Context) -> Transition:
+    """End the task for the reason that was decided."""
+    state = require(state, context)
+    ledger = ledger_of(state, context)
+    check_holder(state, ledger, command.generation)
+    refuse_unless_running(state, ledger)
+    detail = tidy(command.detail, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
+    ledger = _ended(ledger, command.reason, detail)
+    status = _STATUS_OF.get(command.reason, Status.FAILED)
+    return Transition(
+        state=revise(state, ledger, status=status, last_update=context.now),
+        facts={"stop_reason": command.reason, "detail": detail},
+    )
+
+
+def put_state(state: RemediationState | None, command: PutState, context: Context) -> Transition:
+    """
+    Write a whole state, if it was made from the one that is stored.
+
+    Raises:
+        StateExists: The caller's state is new, and there is one already.
+        RevisionConflict: The stored state moved since the caller read it.
+        ValidationError: It would lower the counter, lose a finding or name another task.
+    """
+    given = command.state
+    if given.task_id != context.task_id:
+        raise ValidationError(
+            f"the state names task {given.task_id!a}, not {context.task_id!a}",
+            task_id=context.task_id,
+        )
+    if state is None:
+        ledger = ledger_of(given, context)
+        fresh = _replace(ledger, incarnation=context.token, commit=0, lease=Lease(), commits=())
+        return Transition(state=revise(given, fresh, last_update=context.now))
+    _refuse_stale(state, given, context)
+    _refuse_loss(state, given)
+    current = ledger_of(state, context)
+    ledger = _replace(ledger_of(given, context), lease=current.lease, commits=current.commits)
+    return Transition(
+        state=revise(given, ledger, last_update=context.now),
+        facts={"iteration": given.iteration, "status": given.status},
+    )
+
+
+def _refuse_stale(state: RemediationState, given: RemediationState, context: Context) -> None:
+    if not isinstance(given.mendloop, Ledger) and isinstance(state.mendloop, Ledger):
+        raise StateExists(f"task {context.task_id} exists already", task_id=context.task_id)
+    current, mine = ledger_of(state, context), ledger_of(given, context)
+    if (current.incarnation, current.commit) != (mine.incarnation, mine.commit):
+        raise RevisionConflict(
+            f"task {context.task_id} moved from commit {mine.commit} to {current.commit} "
+            "since it was read: read it again and decide again",
+            task_id=context.task_id,
+        )
+
+
+def _refuse_loss(state: RemediationState, given: RemediationState) -> None:
+    if given.iteration < state.iteration:
+        raise ValidationError(
+            f"iteration {given.iteration} is below the stored {state.iteration}: "
+            "a counter is never lowered",
+            task_id=state.task_id,
+        )
+    kept = {entry.pr_comment_id for entry in given.feedback_history}
+    lost = [e.pr_comment_id for e in state.feedback_history if e.pr_comment_id not in kept]
+    if lost:
+        raise ValidationError(
+            f"{len(lost)} findings would be lost, the first is {lost[0]!a}: "
+            "a finding is resolved, never removed",
+            task_id=state.task_id,
+        )

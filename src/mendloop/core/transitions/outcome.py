@@ -1,0 +1,194 @@
+"""What a transition returns, and the few pieces that several of them share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mendloop.core.commands import Context
+from mendloop.core.errors import LeaseHeld, LeaseLost, StateNotFound, TaskEnded, TaskPaused
+from mendloop.core.model import (
+    LEDGER_SCHEMA,
+    STATE_VERSION,
+    Ledger,
+    Phase,
+    RemediationState,
+    Settings,
+    Status,
+    StepKind,
+    StopReason,
+)
+from mendloop.core.text import ERROR_MESSAGE_LIMIT_BYTES, tidy
+
+__all__ = [
+    "ERROR_MESSAGES_KEPT",
+    "Transition",
+    "check_holder",
+    "check_not_run_by_others",
+    "lease_held",
+    "ledger_of",
+    "new_state",
+    "refuse_unless_running",
+    "require",
+    "revise",
+    "with_error",
+]
+
+ERROR_MESSAGES_KEPT = 20
+"""The head keeps this many; older ones are in the history."""
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a command did.
+
+    Attributes:
+        state: The state after it.
+        result: What to tell the caller; also told to one who asks again with the operation id.
+        facts: What changed, for the history.
+        is_changed: False where there is nothing to write.
+        leaves_record: False for heartbeats and the like, which are no part of the history.
+        refusal: Set where the caller is told no, and the state changes all the same.
+    """
+
+    state: RemediationState
+    result: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    is_changed: bool = True
+    leaves_record: bool = True
+    refusal: str = ""
+
+
+def ledger_of(state: RemediationState, context: Context) -> Ledger:
+    """Our part of *state*; made new for one that another program wrote."""
+    if isinstance(state.mendloop, Ledger):
+        return state.mendloop
+    return Ledger(schema=LEDGER_SCHEMA, min_writer=LEDGER_SCHEMA, incarnation=context.token)
+
+
+def new_state(context: Context, settings: Settings) -> RemediationState:
+    """Make the state of a task that nothing was run for."""
+    return RemediationState(
+        task_id=context.task_id,
+        iteration=0,
+        status=Status.INITIALIZED,
+        feedback_history=(),
+        last_update=context.now,
+        error_messages=(),
+        metadata={},
+        version=STATE_VERSION,
+        mendloop=Ledger(
+            schema=LEDGER_SCHEMA,
+            min_writer=LEDGER_SCHEMA,
+            incarnation=context.token,
+            settings=settings,
+        ),
+    )
+
+
+def require(state: RemediationState | None, context: Context) -> RemediationState:
+    """
+    Return *state* where there is one.
+
+    Raises:
+        StateNotFound: There is none.
+    """
+    if state is None:
+        raise StateNotFound(
+            f"there is no task {context.task_id}; `mendloop list` shows those there are",
+            task_id=context.task_id,
+        )
+    return state
+
+
+def revise(state: RemediationState, ledger: Ledger, **changes: Any) -> RemediationState:
+    """Return *state* with *changes* and *ledger*, its phase made to agree."""
+    changed = msgspec.structs.replace(state, **changes)
+    phase = _phase(changed.status, ledger)
+    return msgspec.structs.replace(changed, mendloop=msgspec.structs.replace(ledger, phase=phase))
+
+
+def _phase(status: Status, ledger: Ledger) -> Phase | None:
+    if ledger.stop_reason is StopReason.TERMINATED:
+        return Phase.TERMINATED
+    if ledger.pause is not None:
+        return Phase.PAUSED
+    if status is not Status.IN_PROGRESS:
+        return None
+    is_fixing = ledger.step is not None and ledger.step.kind is StepKind.FIX
+    return Phase.FIXING if is_fixing else Phase.REVIEWING
+
+
+def refuse_unless_running(state: RemediationState, ledger: Ledger) -> None:
+    """
+    Let only a task pass that is neither paused nor ended.
+
+    Raises:
+        TaskEnded: It has ended.
+        TaskPaused: It is paused.
+    """
+    task_id = state.task_id
+    if state.status.is_ended:
+        raise TaskEnded(
+            f"task {task_id} has ended ({ledger.stop_reason or state.status}); "
+            f"`mendloop resume {task_id}` goes on with it",
+            task_id=task_id,
+        )
+    if ledger.pause is not None:
+        raise TaskPaused(
+            f"task {task_id} was paused by {ledger.pause.by}: {ledger.pause.reason}; "
+            f"`mendloop resume {task_id}` goes on with it",
+            task_id=task_id,
+        )
+
+
+def check_holder(state: RemediationState, ledger: Ledger, generation: int) -> None:
+    """
+    Let only the run pass that holds the task now.
+
+    Raises:
+        LeaseLost: Somebody else took it, or it was stopped.
+    """
+    if ledger.lease.holder is None or ledger.lease.generation != generation:
+        raise LeaseLost(
+            f"this run (generation {generation}) no longer holds task {state.task_id} "
+            f"(generation {ledger.lease.generation}): its result was not written",
+            task_id=state.task_id,
+        )
+
+
+def check_not_run_by_others(
+    state: RemediationState, ledger: Ledger, generation: int | None
+) -> None:
+    """
+    Let only those pass whom a run under way does not exclude.
+
+    Raises:
+        LeaseHeld: A run is under way, and the caller is not it.
+        LeaseLost: The caller was it.
+    """
+    if generation is not None:
+        check_holder(state, ledger, generation)
+    elif ledger.lease.holder is not None:
+        raise lease_held(state, ledger)
+
+
+def lease_held(state: RemediationState, ledger: Ledger) -> LeaseHeld:
+    """The refusal that names who runs the task, and since when."""
+    lease = ledger.lease
+    name = lease.holder.name if lease.holder else "nobody"
+    pid = f", pid {lease.holder.pid}" if lease.holder and lease.holder.pid else ""
+    since = str(msgspec.to_builtins(lease.acquired_at))
+    return LeaseHeld(
+        f"task {state.task_id} is run by {name}{pid} since {since}",
+        holder=name + pid,
+        since=since,
+        task_id=state.task_id,
+    )
+
+
+def with_error(state: RemediationState, message: str, context: Context) -> tuple[str, ...]:
+    """The state's error messages and one more, the oldest beyond the limit let go."""
+    text = tidy(message, limit_bytes=ERROR_MESSAGE_LIMIT_BYTES, redact=context.redact)
+    return (*state.error_messages, text)[-ERROR_MESSAGES_KEPT:]

@@ -1,0 +1,151 @@
+"""What a run hands in: a step begun, a review, a fix."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mendloop.core.commands import BeginStep, Context, RecordFix, RecordReview
+from mendloop.core.errors import TransitionRefused
+from mendloop.core.model import (
+    Ledger,
+    RemediationState,
+    Round,
+    Source,
+    Step,
+    StepKind,
+)
+from mendloop.core.transitions.ledger import merge_reports, open_digest
+from mendloop.core.transitions.outcome import (
+    Transition,
+    check_holder,
+    ledger_of,
+    refuse_unless_running,
+    require,
+    revise,
+    with_error,
+)
+
+__all__ = ["begin_step", "record_fix", "record_review"]
+
+ROUNDS_KEPT = 20
+"""The head keeps this many reviews; the history has them all."""
+
+_replace = msgspec.structs.replace
+
+
+def begin_step(state: RemediationState | None, command: BeginStep, context: Context) -> Transition:
+    """
+    Keep when and on which tree a step begins.
+
+    A step that a killed run had begun keeps its own beginning: the tree as it was before the
+    fixer first touched it.
+    """
+    state, ledger = _held(state, command.generation, context)
+    refuse_unless_running(state, ledger)
+    step = ledger.step or Step(kind=command.kind)
+    if step.kind is not command.kind:
+        raise TransitionRefused(
+            f"task {state.task_id} waits for a {step.kind}, not for a {command.kind}",
+            task_id=state.task_id,
+        )
+    if step.begun_at is not None:
+        return Transition(state=state, is_changed=False)
+    ledger = _replace(ledger, step=_replace(step, begun_at=context.now, tree=command.tree))
+    return Transition(
+        state=revise(state, ledger, last_update=context.now),
+        facts={"step": command.kind, "iteration": state.iteration, "tree": command.tree},
+    )
+
+
+def record_review(
+    state: RemediationState | None, command: RecordReview, context: Context
+) -> Transition:
+    """
+    Take a review in, also while the task is paused: an accepted result is never lost.
+
+    A review in which one report is cut or failed adds what it found, resolves nothing by that
+    report, and counts as a failed attempt of the step.
+    """
+    state, ledger = _held(state, command.generation, context)
+    step = _begun(state, ledger, StepKind.REVIEW)
+    entries, tally = merge_reports(state, command.reports, context)
+    problems = [f"{r.reviewer}: {r.problem}" for r in command.reports if not r.is_complete]
+    ledger = _replace(ledger, sources=_sources(state, ledger, command))
+    facts = {"iteration": state.iteration, "open": sum(not e.resolved for e in entries)}
+    facts |= {name: getattr(tally, name) for name in ("new", "resolved", "reopened")}
+    errors = state.error_messages
+    if problems:
+        ledger = _failed(ledger, step)
+        for problem in problems:
+            errors = with_error(_replace(state, error_messages=errors), problem, context)
+        facts_out: dict[str, object] = {**facts, "problem": errors[-1]}
+    else:
+        closed = Round(
+            iteration=state.iteration,
+            at=context.now,
+            open=facts["open"],
+            new=tally.new,
+            resolved=tally.resolved,
+            reopened=tally.reopened,
+            open_digest=open_digest(entries),
+            tree=step.tree,
+        )
+        ledger = _replace(ledger, step=None, rounds=(*ledger.rounds, closed)[-ROUNDS_KEPT:])
+        facts_out = {**facts, "tree": step.tree, "open_digest": closed.open_digest}
+    state = revise(
+        state,
+        ledger,
+        feedback_history=entries,
+        error_messages=errors,
+        last_update=context.now,
+    )
+    return Transition(state=state, result=facts, facts=facts_out)
+
+
+def record_fix(state: RemediationState | None, command: RecordFix, context: Context) -> Transition:
+    """Take in how the fixer ended, also while the task is paused."""
+    state, ledger = _held(state, command.generation, context)
+    step = _begun(state, ledger, StepKind.FIX)
+    result = {"is_tree_changed": command.tree != step.tree}
+    facts: dict[str, object] = result | {"iteration": state.iteration, "tree": command.tree}
+    if command.problem:
+        errors = with_error(state, f"fix: {command.problem}", context)
+        state = revise(state, _failed(ledger, step), error_messages=errors, last_update=context.now)
+        return Transition(state=state, result=result, facts=facts | {"problem": errors[-1]})
+    ledger = _replace(ledger, step=Step(kind=StepKind.REVIEW), is_fix_done=True)
+    state = revise(state, ledger, last_update=context.now)
+    return Transition(state=state, result=result, facts=facts)
+
+
+def _held(
+    state: RemediationState | None, generation: int, context: Context
+) -> tuple[RemediationState, Ledger]:
+    state = require(state, context)
+    ledger = ledger_of(state, context)
+    check_holder(state, ledger, generation)
+    return state, ledger
+
+
+def _begun(state: RemediationState, ledger: Ledger, kind: StepKind) -> Step:
+    step = ledger.step
+    if step is None or step.kind is not kind or step.begun_at is None:
+        raise TransitionRefused(
+            f"task {state.task_id} has no {kind} under way: its result was not written",
+            task_id=state.task_id,
+        )
+    return step
+
+
+def _failed(ledger: Ledger, step: Step) -> Ledger:
+    """The next attempt begins anew, on the tree as it is then."""
+    return _replace(ledger, step=Step(kind=step.kind, failures=step.failures + 1))
+
+
+def _sources(state: RemediationState, ledger: Ledger, command: RecordReview) -> dict[str, Source]:
+    sources = dict(ledger.sources)
+    for report in command.reports:
+        known = sources.get(report.reviewer, Source(format=report.format))
+        if report.is_complete:
+            known = _replace(known, format=report.format, last_complete_iteration=state.iteration)
+        sources[report.reviewer] = known
+    return sources

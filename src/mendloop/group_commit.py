@@ -1,0 +1,300 @@
+"""
+One loop that writes: read, decide, write on the revision that was read, and again on a conflict.
+
+Commands of one task that wait in one process are folded into one write. Answers are given only
+once the store has acknowledged what they rest on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections import OrderedDict, deque
+from typing import Any
+
+import msgspec
+
+from mendloop.clock import Clock
+from mendloop.core.codec import decode_state, encode_state, rfc3339
+from mendloop.core.commits import FOLD_LIMIT, Answer, Chunk, Fold, Request, fold
+from mendloop.core.errors import (
+    DocumentExists,
+    OutcomeUnknown,
+    RevisionConflict,
+    StateError,
+    StoreUnavailable,
+)
+from mendloop.core.model import Change, Ledger, RemediationState
+from mendloop.core.names import CHUNK, HEAD, head_name
+from mendloop.core.text import Redactor
+from mendloop.crashpoints import reach
+from mendloop.history import SealedHistory
+from mendloop.stores.port import Document, Store
+
+__all__ = ["GroupCommitter", "Stored"]
+
+_BACKOFF_FIRST_SECONDS = 0.01
+_BACKOFF_CAP_SECONDS = 1.0
+_CACHED_TASKS = 128
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A head as it was read: the document, and the state in it."""
+
+    document: Document
+    state: RemediationState
+
+
+class _Waiting(msgspec.Struct):
+    """One caller in the queue of a task."""
+
+    request: Request
+    is_own_op_id: bool
+    future: asyncio.Future[dict[str, Any]]
+
+
+class GroupCommitter:
+    """Applies commands to the tasks of one store, exactly once each."""
+
+    def __init__(
+        self, store: Store, *, clock: Clock, redact: Redactor, deadline_seconds: float
+    ) -> None:
+        """
+        Work on *store*.
+
+        Args:
+            store: Where heads and chunks live.
+            clock: Gives decisions their time.
+            redact: Takes secrets out of every text before it is written.
+            deadline_seconds: How long one command may take, retries included.
+        """
+        self._store = store
+        self._clock = clock
+        self._redact = redact
+        self._deadline_seconds = deadline_seconds
+        self._history = SealedHistory(store)
+        self._queues: dict[str, deque[_Waiting]] = {}
+        self._drains: dict[str, asyncio.Task[None]] = {}
+        self._own_writes: OrderedDict[str, Stored] = OrderedDict()
+
+    async def read(self, task_id: str) -> Stored | None:
+        """
+        Read a task's head from the store.
+
+        Raises:
+            DeserializationError: It is damaged.
+            ReadOnlyState: A newer version wrote it.
+        """
+        document = await self._store.get(HEAD, head_name(task_id))
+        if document is None:
+            return None
+        try:
+            return Stored(document, decode_state(document.body))
+        except StateError as error:
+            error.task_id = task_id
+            raise
+
+    async def submit(self, task_id: str, request: Request, *, is_own_op_id: bool) -> dict[str, Any]:
+        """
+        Have *request* decided and written; returns its result.
+
+        A caller that is cancelled does not take back what is already on its way.
+
+        Args:
+            is_own_op_id: Whether the caller brought the operation id, and may bring it again.
+        """
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(_retrieve)
+        waiting = _Waiting(request, is_own_op_id, future)
+        self._queues.setdefault(task_id, deque()).append(waiting)
+        if task_id not in self._drains:
+            self._drains[task_id] = asyncio.create_task(self._drain(task_id))
+        return await asyncio.shield(future)
+
+    async def close(self) -> None:
+        """Wait for what is on its way."""
+        await asyncio.gather(*self._drains.values(), return_exceptions=True)
+
+    async def _drain(self, task_id: str) -> None:
+        queue = self._queues[task_id]
+        try:
+            while queue:
+                batch = [queue.popleft() for _ in range(min(len(queue), FOLD_LIMIT))]
+                try:
+                    await self._commit(task_id, batch)
+                except BaseException as error:
+                    for waiting in batch:
+                        _settle(waiting, Answer(error=_own_copy(error, waiting)))
+                    if not isinstance(error, Exception):
+                        raise
+        finally:
+            del self._drains[task_id]
+            if not queue:
+                del self._queues[task_id]
+
+    async def _commit(self, task_id: str, batch: list[_Waiting]) -> None:
+        attempt = _Attempt(self._clock, self._deadline_seconds, task_id, batch)
+        stored = self._own_writes.pop(task_id, None)
+        is_fresh = stored is None
+        while True:
+            try:
+                if is_fresh:
+                    stored = await self.read(task_id)
+                done = await self._decide(task_id, stored, batch, attempt)
+                if not done.is_changed and not is_fresh:
+                    is_fresh = True
+                    continue
+                if done.is_changed:
+                    stored = await self._write(stored, done)
+                    if attempt.conflicts == 0:
+                        self._keep(task_id, stored)
+            except (RevisionConflict, DocumentExists):
+                attempt.conflicts += 1
+            except StoreUnavailable as error:
+                attempt.failed(error)
+            else:
+                for waiting, answer in zip(batch, done.answers, strict=True):
+                    _settle(waiting, answer)
+                return
+            is_fresh = True
+            await attempt.back_off()
+
+    async def _decide(
+        self, task_id: str, stored: Stored | None, batch: list[_Waiting], attempt: _Attempt
+    ) -> Fold:
+        state = stored.state if stored else None
+        return fold(
+            state,
+            [waiting.request for waiting in batch],
+            task_id=task_id,
+            now=self._clock.now(),
+            token=secrets.token_hex(8),
+            redact=self._redact,
+            sealed=await self._sealed_operations(state, batch, attempt),
+        )
+
+    async def _sealed_operations(
+        self, state: RemediationState | None, batch: list[_Waiting], attempt: _Attempt
+    ) -> dict[str, Change]:
+        """Older operations, looked up only where one of *batch* may be among them."""
+        if state is None or not isinstance(state.mendloop, Ledger) or not state.mendloop.sealed:
+            return {}
+        asked = [w for w in batch if w.is_own_op_id or attempt.is_outcome_unknown]
+        if not asked:
+            return {}
+        return await self._history.operations(state, {w.request.op_id for w in asked})
+
+    async def _write(self, stored: Stored | None, done: Fold) -> Stored:
+        state = done.state
+        assert state is not None  # noqa: S101 - a fold that changed something left a state
+        if done.chunk is not None:
+            await self._write_chunk(done.chunk)
+        reach("head-decided")
+        body = encode_state(state)
+        fields = {
+            "task_id": state.task_id,
+            "iteration": str(state.iteration),
+            "last_update": rfc3339(state.last_update),
+        }
+        labels = {
+            "app": "remediation-state",
+            "task-id": state.task_id,
+            "managed-by": "agent-remediation-controller",
+        }
+        if stored is None:
+            key = head_name(state.task_id)
+            document = await self._store.create(HEAD, key, body, fields=fields, labels=labels)
+        else:
+            document = await self._store.replace(
+                stored.document, body, fields=fields, labels=labels
+            )
+        reach("head-written")
+        return Stored(document, state)
+
+    async def _write_chunk(self, chunk: Chunk) -> None:
+        """Write a chunk before the head that points at it; it is there already after a crash."""
+        try:
+            await self._store.create(CHUNK, chunk.key, chunk.body, labels=chunk.labels)
+        except DocumentExists:
+            return
+        finally:
+            reach("chunk-written")
+
+    def _keep(self, task_id: str, stored: Stored) -> None:
+        """Remember our own write: where nobody else writes, the next one needs no read."""
+        self._own_writes[task_id] = stored
+        while len(self._own_writes) > _CACHED_TASKS:
+            self._own_writes.popitem(last=False)
+
+
+class _Attempt:
+    """How the writing of one batch goes: conflicts, failures, and the time that is left."""
+
+    def __init__(
+        self, clock: Clock, deadline_seconds: float, task_id: str, batch: list[_Waiting]
+    ) -> None:
+        self.conflicts = 0
+        self.is_outcome_unknown = False
+        self._failures = 0
+        self._last_error: StoreUnavailable | None = None
+        self._clock = clock
+        self._deadline_seconds = deadline_seconds
+        self._deadline = clock.monotonic_seconds() + deadline_seconds
+        self._task_id = task_id
+        self._op_id = batch[0].request.op_id
+
+    def failed(self, error: StoreUnavailable) -> None:
+        """Count a failure of the store, and whether it left the outcome open."""
+        self._failures += 1
+        self._last_error = error
+        self.is_outcome_unknown = self.is_outcome_unknown or error.maybe_stored
+
+    async def back_off(self) -> None:
+        """
+        Wait with full jitter before the next try.
+
+        Raises:
+            OutcomeUnknown: No time is left, and a write may have landed.
+            StoreUnavailable: No time is left, and nothing was written.
+        """
+        tries = self.conflicts + self._failures
+        most = min(_BACKOFF_CAP_SECONDS, _BACKOFF_FIRST_SECONDS * 2.0 ** min(tries - 1, 10))
+        pause_seconds = random.uniform(0, most)  # noqa: S311 - jitter, not a secret
+        if self._clock.monotonic_seconds() + pause_seconds >= self._deadline:
+            raise self._given_up()
+        await self._clock.sleep(pause_seconds)
+
+    def _given_up(self) -> StateError:
+        why = str(self._last_error) if self._last_error else f"{self.conflicts} conflicts"
+        said = f"task {self._task_id}: gave up after {self._deadline_seconds:.0f} s ({why})"
+        if self.is_outcome_unknown:
+            return OutcomeUnknown(
+                f"{said}; a write may have landed: ask again with the same operation id",
+                op_id=self._op_id,
+                task_id=self._task_id,
+            )
+        return StoreUnavailable(f"{said}; nothing was written", task_id=self._task_id)
+
+
+def _settle(waiting: _Waiting, answer: Answer) -> None:
+    if waiting.future.done():
+        return
+    if answer.error is not None:
+        waiting.future.set_exception(answer.error)
+    else:
+        waiting.future.set_result(answer.result)
+
+
+def _own_copy(error: BaseException, waiting: _Waiting) -> StateError:
+    """Each caller of a failed fold gets an error of its own, with its own operation id."""
+    task_error = error if isinstance(error, StateError) else StateError(repr(error))
+    if isinstance(error, OutcomeUnknown):
+        task_error = OutcomeUnknown(str(error), op_id=waiting.request.op_id, task_id=error.task_id)
+    return task_error
+
+
+def _retrieve(future: asyncio.Future[dict[str, Any]]) -> None:
+    """An answer that nobody waits for any more is no error."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,82 @@
+"""Reading a task's commits back, those in sealed chunks included."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
+
+from mendloop.core.commits import ChunkBody, read_chunk
+from mendloop.core.errors import DeserializationError
+from mendloop.core.model import Change, ChunkRef, Commit, Ledger, RemediationState
+from mendloop.core.names import CHUNK, chunk_key
+from mendloop.stores.port import Store
+
+__all__ = ["SealedHistory"]
+
+_CACHED_CHUNKS = 256
+
+
+class SealedHistory:
+    """
+    The commits of tasks, oldest first.
+
+    Chunks never change, so what was read once is kept by digest, up to 256 of them.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Read from *store*."""
+        self._store = store
+        self._chunks: OrderedDict[str, ChunkBody] = OrderedDict()
+
+    async def commits(self, state: RemediationState, *, after: int = 0) -> AsyncIterator[Commit]:
+        """
+        Yield the commits of *state* with a number above *after*, in order.
+
+        Raises:
+            DeserializationError: A chunk is missing or damaged.
+        """
+        ledger = state.mendloop
+        if not isinstance(ledger, Ledger):
+            return
+        for ref in ledger.sealed:
+            if ref.last > after:
+                for commit in (await self._chunk(state.task_id, ledger, ref)).commits:
+                    if commit.number > after:
+                        yield commit
+        for commit in ledger.commits:
+            if commit.number > after:
+                yield commit
+
+    async def operations(
+        self, state: RemediationState, op_ids: AbstractSet[str]
+    ) -> dict[str, Change]:
+        """Look *op_ids* up in the sealed chunks of *state*; those found, with their change."""
+        found: dict[str, Change] = {}
+        ledger = state.mendloop
+        if not isinstance(ledger, Ledger):
+            return found
+        for ref in reversed(ledger.sealed):
+            chunk = await self._chunk(state.task_id, ledger, ref)
+            for commit in chunk.commits:
+                found |= {c.op_id: c for c in commit.changes if c.op_id in op_ids}
+            if found.keys() >= op_ids:
+                break
+        return found
+
+    async def _chunk(self, task_id: str, ledger: Ledger, ref: ChunkRef) -> ChunkBody:
+        if ref.digest in self._chunks:
+            self._chunks.move_to_end(ref.digest)
+            return self._chunks[ref.digest]
+        key = chunk_key(task_id, ledger.incarnation, ref.first, ref.digest)
+        document = await self._store.get(CHUNK, key)
+        if document is None:
+            raise DeserializationError(
+                f"the history chunk of commits {ref.first} to {ref.last} is missing",
+                task_id=task_id,
+            )
+        chunk = read_chunk(document.body, ref)
+        self._chunks[ref.digest] = chunk
+        while len(self._chunks) > _CACHED_CHUNKS:
+            self._chunks.popitem(last=False)
+        return chunk

@@ -1,0 +1,235 @@
+"""
+The loop: review, fix, review again, until clean or until it makes no sense to go on.
+
+It holds no state of its own. Each turn reads the task, asks `mendloop.core.decide` what is next,
+does that, and hands the result in; so a loop that was killed anywhere goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from mendloop.core.decide import Ended, Finish, StartIteration, Take, Wait, decide
+from mendloop.core.errors import LeaseLost, StateExists, StateNotFound
+from mendloop.core.model import Child, Holder, Ledger, RemediationState, Settings
+from mendloop.crashpoints import reach
+from mendloop.events import Finished, IterationStarted, Observer, RunStarted, TookOver
+from mendloop.lease import LEASE_SECONDS, RunLease
+from mendloop.manager import StateManager
+from mendloop.reports import Reviewer
+from mendloop.runners.identity import end_leftover
+from mendloop.runners.port import Runner
+from mendloop.runners.worktree import WorkTreeLock
+from mendloop.steps import Fixer, Steps
+
+__all__ = ["Loop", "Plan"]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a loop is made of.
+
+    Attributes:
+        reviewers: All of them review, one after another.
+        fixer: Repairs what they found.
+        tree: The work tree; commands run in it.
+        lock_dir: Where the locks of work trees are.
+        brief_dir: Where the fixer's brief is written.
+        store: The store's name, for people.
+        settings: Changes when the loop stops: the names given here, the others as the task has
+            them.
+        lease_seconds: A run that is silent for so long may be taken over.
+    """
+
+    reviewers: tuple[Reviewer, ...]
+    fixer: Fixer
+    tree: Path
+    lock_dir: Path
+    brief_dir: Path
+    store: str = ""
+    settings: dict[str, int | float | None] = {}
+    lease_seconds: float = LEASE_SECONDS
+
+
+class Loop:
+    """Drives one task in one work tree."""
+
+    def __init__(
+        self,
+        manager: StateManager,
+        task_id: str,
+        plan: Plan,
+        *,
+        runner: Runner,
+        holder: Holder,
+        observer: Observer,
+    ) -> None:
+        """
+        Get ready to run.
+
+        Args:
+            runner: Runs reviewers and fixer.
+            holder: This process.
+            observer: Told what happens, as it happens.
+        """
+        self._manager = manager
+        self._task_id = task_id
+        self._plan = plan
+        self._runner = runner
+        self._holder = holder
+        self._observe = observer
+
+    async def run(self) -> Finished:
+        """
+        Go on with the task until it ends or waits; one that is not there yet is made.
+
+        Raises:
+            WorkTreeBusy: Another run works in this folder.
+            LeaseHeld: Another run works on this task.
+            LeaseLost: Another run took the task over; nothing was written since.
+        """
+        await self._make_task()
+        over = self._over(await self._current())
+        if over is None:
+            over = await self._run_held()
+        self._observe(over)
+        return over
+
+    async def _run_held(self) -> Finished:
+        lock = WorkTreeLock(
+            self._plan.tree,
+            lock_dir=self._plan.lock_dir,
+            task_id=self._task_id,
+            store=self._plan.store,
+            holder=self._holder,
+            since=self._manager.clock.now(),
+        )
+        with lock:
+            lease = await RunLease.acquire(
+                self._manager, self._task_id, self._holder, ttl_seconds=self._plan.lease_seconds
+            )
+            reach("lease-acquired")
+            try:
+                async with lease.held():
+                    await self._end_leftovers(lease, lock)
+                    await self._configure(lease)
+                    return await self._turn(lease, self._steps(lease, lock))
+            except LeaseLost:
+                over = self._over(await self._current())
+                if over is None:
+                    raise
+                return over
+
+    def _steps(self, lease: RunLease, lock: WorkTreeLock) -> Steps:
+        async def record_child(child: Child | None) -> None:
+            lock.record_child(child)
+            await lease.record_child(child)
+
+        return Steps(
+            lease,
+            self._runner,
+            reviewers=self._plan.reviewers,
+            fixer=self._plan.fixer,
+            tree=self._plan.tree,
+            brief_dir=self._plan.brief_dir,
+            record_child=record_child,
+            clock=self._manager.clock,
+            observer=self._observe,
+        )
+
+    async def _turn(self, lease: RunLease, steps: Steps) -> Finished:
+        """Decide and do, until there is nothing more to do."""
+        while True:
+            state = await self._current()
+            over = self._over(state)
+            if over is not None:
+                return over
+            step = decide(state, now=self._manager.clock.now())
+            if isinstance(step, StartIteration):
+                number = await lease.start_iteration()
+                reach("iteration-started")
+                self._observe(
+                    IterationStarted(
+                        task_id=self._task_id,
+                        iteration=number,
+                        max_iterations=_settings(state).max_iterations,
+                    )
+                )
+            elif isinstance(step, Take):
+                await steps.take(state, step, seconds_left=self._budget_left(state))
+            elif isinstance(step, Finish):
+                await lease.finish(step.reason, step.detail)
+                reach("loop-finished")
+
+    def _over(self, state: RemediationState) -> Finished | None:
+        """What to tell where nothing is to be run; None where something is."""
+        step = decide(state, now=self._manager.clock.now())
+        if isinstance(step, Ended):
+            reason, detail = str(step.reason or state.status), step.detail
+        elif isinstance(step, Wait):
+            reason, detail = "paused", step.why
+        else:
+            return None
+        return Finished(
+            task_id=state.task_id,
+            iteration=state.iteration,
+            status=state.status,
+            reason=reason,
+            detail=detail,
+            open=sum(not entry.resolved for entry in state.feedback_history),
+        )
+
+    async def _make_task(self) -> None:
+        if await self._manager.get_state(self._task_id) is not None:
+            return
+        settings = msgspec.structs.replace(Settings(), **self._plan.settings)
+        try:
+            await self._manager.create_task(self._task_id, settings=settings)
+        except StateExists:
+            return  # somebody else was first: their task is as good
+        reach("task-created")
+
+    async def _end_leftovers(self, lease: RunLease, lock: WorkTreeLock) -> None:
+        """End what a killed run has left running, in this tree or for this task."""
+        left = [use.child for use in (lock.previous,) if use is not None]
+        pids: set[int] = set()
+        for child in (*left, lease.left_child):
+            if child is not None:
+                pids |= set(await asyncio.to_thread(end_leftover, child))
+        lock.record_child(None)
+        state = await self._current()
+        self._observe(
+            RunStarted(
+                task_id=self._task_id,
+                iteration=state.iteration,
+                max_iterations=_settings(state).max_iterations,
+            )
+        )
+        if pids:
+            self._observe(TookOver(task_id=self._task_id, pids=sorted(pids)))
+
+    async def _configure(self, lease: RunLease) -> None:
+        settings = _settings(await self._current())
+        changed = msgspec.structs.replace(settings, **self._plan.settings)
+        if changed != settings:
+            await lease.configure(changed)
+
+    def _budget_left(self, state: RemediationState) -> float | None:
+        ledger, budget = state.mendloop, _settings(state).budget_seconds
+        if budget is None or not isinstance(ledger, Ledger) or ledger.budget_from is None:
+            return None
+        spent = (self._manager.clock.now() - ledger.budget_from).total_seconds()
+        return max(budget - spent, 0.0)
+
+    async def _current(self) -> RemediationState:
+        state = await self._manager.get_state(self._task_id)
+        if state is None:
+            raise StateNotFound(f"task {self._task_id} is gone", task_id=self._task_id)
+        return state
+
+
+def _settings(state: RemediationState) -> Settings:
+    return state.mendloop.settings if isinstance(state.mendloop, Ledger) else Settings()

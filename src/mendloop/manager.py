@@ -1,0 +1,246 @@
+"""
+The specification's StateManager, on any store.
+
+Every change of a task goes through here, from whatever door: as a command that
+`mendloop.core.transitions` answers and `mendloop.group_commit` writes.
+"""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from mendloop.clock import Clock, SystemClock
+from mendloop.core import commands
+from mendloop.core.codec import decode_state
+from mendloop.core.commits import Request
+from mendloop.core.errors import StateError, ValidationError
+from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
+from mendloop.core.names import HEAD, check_task_id
+from mendloop.core.text import Redactor, redact_secrets
+from mendloop.group_commit import GroupCommitter
+from mendloop.history import SealedHistory
+from mendloop.stores.port import Store
+
+__all__ = ["Listed", "StateManager", "TaskPage"]
+
+_OP_ID_LIMIT = 128
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """
+    One task in a listing.
+
+    Attributes:
+        task_id: The task.
+        state: Its state, or None where it cannot be read.
+        problem: Why it cannot be read.
+    """
+
+    task_id: str
+    state: RemediationState | None
+    problem: StateError | None = None
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """One page of tasks, by task id; *cursor* is None on the last."""
+
+    tasks: tuple[Listed, ...]
+    cursor: str | None
+
+
+class StateManager:
+    """
+    Keeps the state of remediation tasks: each change once, each number to one caller.
+
+    Use it as an async context manager, or call `close`. It may be shared by any number of
+    coroutines, and any number of managers in any number of processes may share one store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        by: str | None = None,
+        door: str = "library",
+        clock: Clock | None = None,
+        redact: Redactor = redact_secrets,
+        deadline_seconds: float = 30.0,
+    ) -> None:
+        """
+        Work on *store*, which stays the caller's to close.
+
+        Args:
+            store: Where documents live.
+            by: Who makes the changes, for the history; the user's name if not given.
+            door: How they come in, for the history.
+            clock: The time; this machine's if not given.
+            redact: Takes secrets out of every text before it is written.
+            deadline_seconds: How long one call may take, retries included.
+        """
+        self._store = store
+        self._by = by if by is not None else getpass.getuser()
+        self._door = door
+        self.clock: Clock = clock or SystemClock()
+        self._history = SealedHistory(store)
+        self._committer = GroupCommitter(
+            store, clock=self.clock, redact=redact, deadline_seconds=deadline_seconds
+        )
+
+    async def __aenter__(self) -> Self:
+        """Nothing is opened: the store is."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for the writes under way."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Wait for the writes under way. Idempotent."""
+        await self._committer.close()
+
+    async def get_state(self, task_id: str) -> RemediationState | None:
+        """
+        Read the task's state, fresh from the store; None where there is none.
+
+        Raises:
+            DeserializationError: What is stored is damaged; it is left as it is.
+            ReadOnlyState: A newer version wrote it; the error carries its bytes.
+        """
+        stored = await self._committer.read(check_task_id(task_id))
+        return stored.state if stored else None
+
+    async def create_task(
+        self, task_id: str, *, settings: Settings | None = None, op_id: str | None = None
+    ) -> None:
+        """
+        Make a task: of many creators one wins.
+
+        Raises:
+            StateExists: It is there already.
+        """
+        await self.submit(task_id, commands.Create(settings=settings or Settings()), op_id=op_id)
+
+    async def create_or_update_state(
+        self, state: RemediationState, *, op_id: str | None = None
+    ) -> None:
+        """
+        Write a whole state that the caller read before and changed.
+
+        Raises:
+            StateExists: The state is new, and there is one already.
+            RevisionConflict: The stored state moved since the caller read it: read again.
+            ValidationError: It would lower the counter or lose a finding.
+        """
+        await self.submit(state.task_id, commands.PutState(state=state), op_id=op_id)
+
+    async def increment_iteration(
+        self, task_id: str, *, max_iterations: int | None = None, op_id: str | None = None
+    ) -> int:
+        """
+        Start the task's next iteration: each number goes to one caller, however many ask at once.
+
+        Args:
+            max_iterations: The limit from now on; as it is, or 10 for a new task, if not given.
+            op_id: Names this attempt; the same id again returns the number that the first call got.
+
+        Raises:
+            MaxIterationsReached: The limit is spent; the stored status says so.
+            TaskEnded: The task has ended otherwise.
+            TaskPaused: A person paused it.
+            LeaseHeld: A run is under way.
+            OutcomeUnknown: The store fell silent; call again with the same *op_id*.
+        """
+        command = commands.Increment(max_iterations=max_iterations)
+        return int((await self.submit(task_id, command, op_id=op_id))["iteration"])
+
+    async def get_current_iteration(self, task_id: str) -> int:
+        """The task's iteration, 0 where there is no such task."""
+        state = await self.get_state(task_id)
+        return state.iteration if state else 0
+
+    async def append_feedback(
+        self, task_id: str, *entries: FeedbackEntry, op_id: str | None = None
+    ) -> dict[str, Any]:
+        """
+        Add findings; one that is there already, by comment id and content, changes nothing.
+
+        Args:
+            entries: Their ``pr_comment_id`` may be "": it is then made from the content.
+
+        Returns:
+            Counts of "new", "known" and "edited" findings, and the comment "ids" they are kept under.
+
+        Raises:
+            StateNotFound: There is no such task.
+        """
+        return await self.submit(task_id, commands.AppendFeedback(entries=entries), op_id=op_id)
+
+    async def get_feedback_history(self, task_id: str) -> tuple[FeedbackEntry, ...]:
+        """Every finding of the task, in the order they came; none where there is no task."""
+        state = await self.get_state(task_id)
+        return state.feedback_history if state else ()
+
+    async def pause(self, task_id: str, *, reason: str) -> None:
+        """Let the step in progress end, and start no other until a resume."""
+        await self.submit(task_id, commands.Pause(reason=reason))
+
+    async def resume(self, task_id: str, *, max_iterations: int | None = None) -> int:
+        """
+        Go on with a paused or ended task; returns the iteration it stands at.
+
+        Raises:
+            ValidationError: The limit is spent and no higher one is given, or the task is neither
+                paused nor ended.
+        """
+        command = commands.Resume(max_iterations=max_iterations)
+        return int((await self.submit(task_id, command))["iteration"])
+
+    async def stop(self, task_id: str, *, reason: str) -> None:
+        """End the task; a run that holds it can write no more."""
+        await self.submit(task_id, commands.Stop(reason=reason))
+
+    async def list_tasks(self, *, limit: int = 500, cursor: str | None = None) -> TaskPage:
+        """List tasks by id, a page at a time; one that cannot be read says why."""
+        page = await self._store.list(HEAD, limit=limit, cursor=cursor)
+        tasks = []
+        for document in page.documents:
+            task_id = document.labels.get("task-id") or document.fields.get("task_id", document.key)
+            try:
+                tasks.append(Listed(task_id, decode_state(document.body)))
+            except StateError as error:
+                tasks.append(Listed(task_id, None, error))
+        return TaskPage(tuple(tasks), page.cursor)
+
+    def commits(self, state: RemediationState, *, after: int = 0) -> AsyncIterator[Commit]:
+        """Yield the commits of *state* with a number above *after*, oldest first."""
+        return self._history.commits(state, after=after)
+
+    async def submit(
+        self, task_id: str, command: commands.Command, *, op_id: str | None = None
+    ) -> dict[str, Any]:
+        """
+        Have one command decided and written; the named methods do this for you.
+
+        Raises:
+            StateError: It is refused, or the store is; see `mendloop.core.errors`.
+        """
+        check_task_id(task_id)
+        if op_id is not None and not (0 < len(op_id) <= _OP_ID_LIMIT and op_id.isprintable()):
+            raise ValidationError(
+                f"an operation id has 1 to {_OP_ID_LIMIT} printable characters", task_id=task_id
+            )
+        request = Request(
+            command=command, op_id=op_id or secrets.token_hex(8), by=self._by, door=self._door
+        )
+        return await self._committer.submit(task_id, request, is_own_op_id=op_id is not None)

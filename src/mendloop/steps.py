@@ -1,0 +1,216 @@
+"""Taking one step: run the reviewers and read them, or brief the fixer and run it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from mendloop.clock import Clock
+from mendloop.core.brief import make_brief
+from mendloop.core.decide import Take
+from mendloop.core.findings import Report
+from mendloop.core.model import Child, Ledger, RemediationState, Settings, StepKind
+from mendloop.crashpoints import reach
+from mendloop.events import FixDone, Observer, Output, ReviewDone, StepStarted
+from mendloop.lease import RunLease
+from mendloop.reports import Reviewer, read_outcome
+from mendloop.runners.port import Runner, StepCommand, StepOutcome
+from mendloop.runners.worktree import tree_revision
+
+__all__ = ["Fixer", "Steps"]
+
+
+class Fixer(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The command that repairs.
+
+    Attributes:
+        command: A shell line. $MENDLOOP_BRIEF and $MENDLOOP_BRIEF_JSON name its brief.
+        timeout_seconds: It is ended after this long, and the step counts as failed.
+    """
+
+    command: str
+    timeout_seconds: float = 3600.0
+
+
+class Steps:
+    """The steps of one run, each begun, run and recorded under its lease."""
+
+    def __init__(
+        self,
+        lease: RunLease,
+        runner: Runner,
+        *,
+        reviewers: tuple[Reviewer, ...],
+        fixer: Fixer,
+        tree: Path,
+        brief_dir: Path,
+        record_child: Callable[[Child | None], Awaitable[None]],
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        """
+        Work under *lease*.
+
+        Args:
+            record_child: Keeps who is about to run, durably, before it may begin.
+            observer: Told what happens.
+        """
+        self._lease = lease
+        self._runner = runner
+        self._reviewers = reviewers
+        self._fixer = fixer
+        self._tree = tree
+        self._brief_dir = brief_dir
+        self._record_child = record_child
+        self._clock = clock
+        self._observe = observer
+
+    async def take(
+        self, state: RemediationState, step: Take, *, seconds_left: float | None
+    ) -> None:
+        """
+        Take *step* of the task as it is in *state*, and record its result.
+
+        Args:
+            seconds_left: Of the task's time budget: no command may run longer.
+        """
+        tree = await tree_revision(self._tree)
+        reach("tree-read")
+        await self._lease.begin_step(step.kind, tree)
+        reach("step-begun")
+        if step.kind is StepKind.REVIEW:
+            await self._review(state, step, seconds_left)
+        else:
+            await self._fix(state, step, seconds_left)
+
+    async def _review(
+        self, state: RemediationState, step: Take, seconds_left: float | None
+    ) -> None:
+        started = self._clock.monotonic_seconds()
+        reports: list[Report] = []
+        for reviewer in self._reviewers:
+            outcome = await self._run(
+                state,
+                step,
+                StepCommand(
+                    name=reviewer.name,
+                    command=reviewer.command,
+                    cwd=self._tree,
+                    environment=_environment(state),
+                    timeout_seconds=_shorter(reviewer.timeout_seconds, seconds_left),
+                    kind=StepKind.REVIEW,
+                ),
+            )
+            report = await asyncio.to_thread(
+                read_outcome,
+                outcome,
+                reviewer,
+                tree=self._tree,
+                known_format=_known_format(state, reviewer.name),
+            )
+            reports.append(report)
+        reach("reports-read")
+        counts = await self._lease.record_review(tuple(reports))
+        reach("review-recorded")
+        problems = [f"{r.reviewer}: {r.problem}" for r in reports if not r.is_complete]
+        self._observe(
+            ReviewDone(
+                task_id=state.task_id,
+                iteration=state.iteration,
+                open=counts["open"],
+                new=counts["new"],
+                resolved=counts["resolved"],
+                reopened=counts["reopened"],
+                seconds=self._clock.monotonic_seconds() - started,
+                problem="; ".join(problems),
+            )
+        )
+
+    async def _fix(self, state: RemediationState, step: Take, seconds_left: float | None) -> None:
+        outcome = await self._run(
+            state,
+            step,
+            StepCommand(
+                name="fix",
+                command=self._fixer.command,
+                cwd=self._tree,
+                environment=_environment(state) | self._write_brief(state),
+                timeout_seconds=_shorter(self._fixer.timeout_seconds, seconds_left),
+                kind=StepKind.FIX,
+            ),
+        )
+        tree = await tree_revision(self._tree)
+        problem = outcome.problem
+        said = outcome.stderr_tail.decode(errors="replace").strip()[-500:]
+        if problem and said:
+            problem = f"{problem}; it said: {said}"
+        is_changed = await self._lease.record_fix(tree=tree, problem=problem)
+        reach("fix-recorded")
+        self._observe(
+            FixDone(
+                task_id=state.task_id,
+                iteration=state.iteration,
+                is_tree_changed=is_changed,
+                seconds=outcome.duration_seconds,
+                problem=problem,
+            )
+        )
+
+    async def _run(self, state: RemediationState, step: Take, command: StepCommand) -> StepOutcome:
+        self._observe(
+            StepStarted(
+                task_id=state.task_id,
+                iteration=state.iteration,
+                step=step.kind,
+                name=command.name,
+                attempt=step.attempt,
+            )
+        )
+
+        async def on_start(child: Child) -> None:
+            reach("command-spawned")
+            await self._record_child(child)
+            reach("command-recorded")
+
+        def on_output(stream: str, line: str) -> None:
+            self._observe(
+                Output(task_id=state.task_id, name=command.name, stream=stream, line=line)
+            )
+
+        outcome = await self._runner.run(command, on_start=on_start, on_output=on_output)
+        reach("command-ended")
+        await self._record_child(None)
+        return outcome
+
+    def _write_brief(self, state: RemediationState) -> dict[str, str]:
+        """Put the brief into files: review text reaches the fixer in no other way."""
+        brief = make_brief(state)
+        self._brief_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        markdown, data = self._brief_dir / "brief.md", self._brief_dir / "brief.json"
+        markdown.write_bytes(brief.markdown)
+        data.write_bytes(brief.json)
+        return {"MENDLOOP_BRIEF": str(markdown), "MENDLOOP_BRIEF_JSON": str(data)}
+
+
+def _environment(state: RemediationState) -> dict[str, str]:
+    ledger = state.mendloop
+    settings = ledger.settings if isinstance(ledger, Ledger) else Settings()
+    return {
+        "MENDLOOP_TASK": state.task_id,
+        "MENDLOOP_ITERATION": str(state.iteration),
+        "MENDLOOP_MAX_ITERATIONS": str(settings.max_iterations),
+    }
+
+
+def _known_format(state: RemediationState, reviewer: str) -> str | None:
+    ledger = state.mendloop
+    source = ledger.sources.get(reviewer) if isinstance(ledger, Ledger) else None
+    return source.format if source else None
+
+
+def _shorter(timeout_seconds: float, seconds_left: float | None) -> float:
+    return timeout_seconds if seconds_left is None else min(timeout_seconds, seconds_left)
