@@ -1,0 +1,299 @@
+"""
+Documents as rows: the statements, and the digests that tell a damaged row from a sound one.
+
+Every function here runs inside a transaction that its caller has begun, except that a read of one
+statement needs none.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import apsw
+import msgspec
+
+from mendloop.core.errors import DocumentExists, RevisionConflict, StoreCorrupt
+from mendloop.stores.port import Document
+
+__all__ = ["Content", "Selection", "find", "insert", "overwrite", "remove", "select"]
+
+_PAGE_BYTES = 16 * 1024 * 1024
+"""A page of a listing ends early where its bodies pass this, so that memory stays bounded."""
+
+_NO_UPPER_BOUND = b""
+"""SQLite sorts every blob after every text."""
+
+_FIND = """
+    SELECT key, revision, digest, fields, labels, body FROM document WHERE kind = ? AND key = ?
+"""
+_FIND_HEAD = "SELECT revision, labels FROM document WHERE kind = ? AND key = ?"
+_NEIGHBOURS = """
+    SELECT * FROM (
+        SELECT kind, key, name_digest FROM document
+        WHERE (kind, key) < (?1, ?2) ORDER BY kind DESC, key DESC LIMIT 1
+    )
+    UNION ALL SELECT * FROM (
+        SELECT kind, key, name_digest FROM document
+        WHERE (kind, key) > (?1, ?2) ORDER BY kind, key LIMIT 1
+    )
+"""
+_COUNTER = "SELECT value, complement FROM counter WHERE id = 1"
+_COUNT = "UPDATE counter SET value = ?, complement = ? WHERE id = 1"
+_INSERT = "INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_UPDATE = """
+    UPDATE document SET revision = ?, digest = ?, fields = ?, labels = ?, body = ?
+    WHERE kind = ? AND key = ?
+"""
+_DELETE = "DELETE FROM document WHERE kind = ? AND key = ?"
+_LABEL = "INSERT INTO label VALUES (?, ?, ?, ?)"
+_UNLABEL = "DELETE FROM label WHERE kind = ? AND name = ? AND value = ? AND key = ?"
+
+_texts = msgspec.json.Decoder(dict[str, str])
+
+
+class Content(NamedTuple):
+    """What a write puts under a key; fields and labels as JSON objects."""
+
+    body: bytes
+    fields: str
+    labels: str
+
+
+class Selection(NamedTuple):
+    """Which documents a page holds; `after` is the last key of the page before, or None."""
+
+    kind: str
+    prefix: str
+    labels: tuple[tuple[str, str], ...]
+    limit: int
+    after: str | None
+
+
+def find(connection: apsw.Connection, kind: str, key: str) -> Document | None:
+    """Read one document, or None where there is none."""
+    row = connection.execute(_FIND, (kind, key)).get
+    if row is None:
+        _check_absence(connection, kind, key)
+        return None
+    return _document(connection, kind, row)
+
+
+def insert(connection: apsw.Connection, kind: str, key: str, content: Content) -> Document:
+    """
+    Add a document.
+
+    Raises:
+        DocumentExists: The key is taken.
+    """
+    if _find_head(connection, kind, key) is not None:
+        raise DocumentExists(f"there is a {kind} {key!r} already")
+    _check_absence(connection, kind, key)
+    revision = _next_revision(connection)
+    digest = _digest(kind, key, revision, content)
+    connection.execute(
+        _INSERT,
+        (
+            kind,
+            key,
+            _name_digest(kind, key),
+            revision,
+            digest,
+            content.fields,
+            content.labels,
+            content.body,
+        ),
+    )
+    _relabel(connection, kind, key, {}, _decode(content.labels))
+    return _as_document(kind, key, revision, content)
+
+
+def overwrite(connection: apsw.Connection, document: Document, content: Content) -> Document:
+    """
+    Put *content* in the place of *document*.
+
+    Raises:
+        RevisionConflict: It moved or is gone.
+    """
+    kind, key = document.kind, document.key
+    labels = _claim(connection, document)
+    revision = _next_revision(connection)
+    if revision <= int(document.revision):
+        raise _damage(connection, "the revision counter")
+    connection.execute(
+        _UPDATE,
+        (revision, _digest(kind, key, revision, content), *content[1:], content.body, kind, key),
+    )
+    if labels != content.labels:
+        _relabel(connection, kind, key, _decode(labels), _decode(content.labels))
+    return _as_document(kind, key, revision, content)
+
+
+def remove(connection: apsw.Connection, document: Document) -> None:
+    """
+    Take *document* out.
+
+    Raises:
+        RevisionConflict: It moved or is gone.
+    """
+    labels = _claim(connection, document)
+    connection.execute(_DELETE, (document.kind, document.key))
+    _relabel(connection, document.kind, document.key, _decode(labels), {})
+
+
+def select(connection: apsw.Connection, selection: Selection) -> tuple[list[Document], bool]:
+    """List documents in ascending order of key; the flag says whether there are more."""
+    documents: list[Document] = []
+    size_bytes = 0
+    cursor = connection.execute(*_listing(selection))
+    try:
+        for row in cursor:
+            if len(documents) == selection.limit or size_bytes > _PAGE_BYTES:
+                return documents, True
+            document = _document(connection, selection.kind, row)
+            _check_selected(connection, selection, document)
+            documents.append(document)
+            size_bytes += len(document.body)
+    finally:
+        cursor.close(True)  # noqa: FBT003 - apsw names it force
+    return documents, False
+
+
+def _listing(selection: Selection) -> tuple[str, tuple[str | bytes | int, ...]]:
+    after = selection.after
+    lower, comparison = (selection.prefix, ">=") if after is None else (after, ">")
+    values: list[str | bytes | int] = []
+    source, conditions = "document AS d", []
+    if selection.labels:
+        # CROSS JOIN keeps the order: from the label index to the documents.
+        source = "label AS d0 CROSS JOIN document AS d ON d.kind = d0.kind AND d.key = d0.key"
+        (name, value), *others = selection.labels
+        conditions = ["d0.kind = ? AND d0.name = ? AND d0.value = ?"]
+        values = [selection.kind, name, value]
+        for other in others:
+            conditions.append(
+                "EXISTS (SELECT 1 FROM label WHERE kind = d.kind AND name = ? AND value = ?"
+                " AND key = d.key)"
+            )
+            values.extend(other)
+    ordered = "d0" if selection.labels else "d"
+    conditions.append(f"{ordered}.kind = ? AND {ordered}.key {comparison} ? AND {ordered}.key < ?")
+    values.extend((selection.kind, lower, _upper_bound(selection.prefix), selection.limit + 1))
+    # Only names and operators of this module are put into the text.
+    statement = (
+        "SELECT d.key, d.revision, d.digest, d.fields, d.labels, d.body"  # noqa: S608 - see above
+        f" FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {ordered}.key LIMIT ?"
+    )
+    return statement, tuple(values)
+
+
+def _upper_bound(prefix: str) -> str | bytes:
+    """Name the first text that sorts after every text with *prefix*."""
+    stem = prefix.rstrip("\U0010ffff")
+    if not stem:
+        return _NO_UPPER_BOUND
+    following = ord(stem[-1]) + 1
+    # Surrogates are no text.
+    return stem[:-1] + ("\ue000" if following == 0xD800 else chr(following))  # noqa: PLR2004
+
+
+def _claim(connection: apsw.Connection, document: Document) -> str:
+    """Make sure that *document* is the newest; return its labels as stored."""
+    row = _find_head(connection, document.kind, document.key)
+    if row is None or str(row[0]) != document.revision:
+        found = "gone" if row is None else f"at revision {row[0]}"
+        raise RevisionConflict(
+            f"{document.kind} {document.key!r} was read at revision {document.revision}"
+            f" and is {found}"
+        )
+    return row[1]
+
+
+def _find_head(connection: apsw.Connection, kind: str, key: str) -> tuple[int, str] | None:
+    row: tuple[int, str] | None = connection.execute(_FIND_HEAD, (kind, key)).get
+    return row
+
+
+def _next_revision(connection: apsw.Connection) -> int:
+    value, complement = connection.execute(_COUNTER).get or (0, 0)
+    if complement != ~value:
+        raise _damage(connection, "the revision counter")
+    connection.execute(_COUNT, (value + 1, ~(value + 1)))
+    return int(value) + 1
+
+
+def _relabel(
+    connection: apsw.Connection,
+    kind: str,
+    key: str,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+) -> None:
+    for name, value in before.items() - after.items():
+        connection.execute(_UNLABEL, (kind, name, value, key))
+    for name, value in after.items() - before.items():
+        connection.execute(_LABEL, (kind, name, value, key))
+
+
+def _document(connection: apsw.Connection, kind: str, row: tuple[object, ...]) -> Document:
+    key, revision, digest, fields, labels, body = row
+    if not (
+        isinstance(key, str)
+        and isinstance(revision, int)
+        and isinstance(fields, str)
+        and isinstance(labels, str)
+        and isinstance(body, bytes)
+    ):
+        raise _damage(connection, f"{kind} {key!r}")
+    content = Content(body, fields, labels)
+    if digest != _digest(kind, key, revision, content):
+        raise _damage(connection, f"{kind} {key!r}")
+    return _as_document(kind, key, revision, content)
+
+
+def _as_document(kind: str, key: str, revision: int, content: Content) -> Document:
+    return Document(
+        kind=kind,
+        key=key,
+        revision=str(revision),
+        body=content.body,
+        fields=_decode(content.fields),
+        labels=_decode(content.labels),
+    )
+
+
+def _decode(texts: str) -> dict[str, str]:
+    return {} if texts == "{}" else _texts.decode(texts)
+
+
+def _digest(kind: str, key: str, revision: int, content: Content) -> int:
+    head = f"{kind}\0{key}\0{revision}\0{content.fields}\0{content.labels}\0"
+    return zlib.crc32(content.body, zlib.crc32(head.encode()))
+
+
+def _name_digest(kind: str, key: str) -> int:
+    return zlib.crc32(f"{kind}\0{key}".encode())
+
+
+def _check_absence(connection: apsw.Connection, kind: str, key: str) -> None:
+    """
+    Make sure that a document is absent, not hidden by a damaged name.
+
+    A search that a damaged name led astray ends beside that name.
+    """
+    for near_kind, near_key, digest in connection.execute(_NEIGHBOURS, (kind, key)).fetchall():
+        if digest != _name_digest(str(near_kind), str(near_key)):
+            raise _damage(connection, f"{near_kind} {near_key!r}")
+
+
+def _check_selected(connection: apsw.Connection, selection: Selection, document: Document) -> None:
+    if not document.labels.items() >= dict(selection.labels).items():
+        raise _damage(connection, "the index of labels")
+
+
+def _damage(connection: apsw.Connection, what: str) -> StoreCorrupt:
+    return StoreCorrupt(
+        f"{connection.filename}: {what} is damaged; restore a copy, or move the file away"
+        " together with its -wal and -shm files"
+    )
