@@ -32,7 +32,7 @@ from mendloop.core.model import (
     RemediationState,
 )
 from mendloop.core.names import chunk_key
-from mendloop.core.text import Redactor
+from mendloop.core.text import AUTHOR_LIMIT_BYTES, Redactor, tidy
 from mendloop.core.transitions.dispatch import command_name, transition
 from mendloop.core.transitions.outcome import Transition
 
@@ -152,7 +152,7 @@ def fold(
             task_id=task_id,
             now=now,
             op_id=request.op_id,
-            by=request.by,
+            by=tidy(request.by, limit_bytes=AUTHOR_LIMIT_BYTES, redact=redact),
             door=request.door,
             token=token,
             redact=redact,
@@ -166,7 +166,7 @@ def fold(
         if done.is_changed:
             state = done.state
         if done.is_changed and done.leaves_record:
-            change = _change(done, request)
+            change = _change(done, request, context.by)
             changes.append(change)
             known[request.op_id] = change
     chunk = None
@@ -228,12 +228,12 @@ def _told(result: dict[str, Any], task_id: str, *, needs_commit: bool) -> Answer
     return Answer(result=result, needs_commit=needs_commit)
 
 
-def _change(done: Transition, request: Request) -> Change:
+def _change(done: Transition, request: Request, by: str) -> Change:
     result = done.result | ({_REFUSED: done.refusal} if done.refusal else {})
     return Change(
         do=command_name(request.command),
         op_id=request.op_id,
-        by=request.by,
+        by=by,
         door=request.door,
         result=result,
         facts=done.facts,

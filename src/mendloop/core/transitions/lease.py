@@ -18,6 +18,7 @@ from mendloop.core.commands import (
     RenewLease,
 )
 from mendloop.core.model import Lease, Ledger, RemediationState
+from mendloop.core.text import AUTHOR_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
     Transition,
     check_holder,
@@ -53,7 +54,10 @@ def acquire(state: RemediationState | None, command: AcquireLease, context: Cont
             raise lease_held(state, ledger)
     taken = Lease(
         generation=lease.generation + 1,
-        holder=command.holder,
+        holder=_replace(
+            command.holder,
+            name=tidy(command.holder.name, limit_bytes=AUTHOR_LIMIT_BYTES, redact=context.redact),
+        ),
         acquired_at=context.now,
         ttl_seconds=command.ttl_seconds,
         renewed_boottime_seconds=command.boottime_seconds,

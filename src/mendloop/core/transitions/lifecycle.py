@@ -14,13 +14,11 @@ from mendloop.core.commands import (
     Finish,
     Increment,
     Pause,
-    PutState,
     Resume,
     Stop,
 )
 from mendloop.core.errors import (
     MaxIterationsReached,
-    RevisionConflict,
     StateExists,
     TaskEnded,
     ValidationError,
@@ -36,7 +34,7 @@ from mendloop.core.model import (
     StopReason,
 )
 from mendloop.core.model import Pause as PauseRecord
-from mendloop.core.text import AUTHOR_LIMIT_BYTES, REASON_LIMIT_BYTES, tidy
+from mendloop.core.text import REASON_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
     Transition,
     check_holder,
@@ -48,7 +46,7 @@ from mendloop.core.transitions.outcome import (
     revise,
 )
 
-__all__ = ["configure", "create", "finish", "increment", "pause", "put_state", "resume", "stop"]
+__all__ = ["configure", "create", "finish", "increment", "pause", "resume", "stop"]
 
 ITERATION_KEYS_KEPT = 20
 """The head keeps this many ``iteration_{n}_started`` keys; the history has them all."""
@@ -180,8 +178,7 @@ def pause(state: RemediationState | None, command: Pause, context: Context) -> T
     if ledger.pause is not None:
         return Transition(state=state, is_changed=False)
     reason = tidy(command.reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
-    by = tidy(context.by, limit_bytes=AUTHOR_LIMIT_BYTES, redact=context.redact)
-    ledger = _replace(ledger, pause=PauseRecord(by=by, reason=reason, at=context.now))
+    ledger = _replace(ledger, pause=PauseRecord(by=context.by, reason=reason, at=context.now))
     return Transition(
         state=revise(state, ledger, last_update=context.now), facts={"reason": reason}
     )
@@ -291,61 +288,3 @@ def finish(state: RemediationState | None, command: Finish, context: Context) ->
         state=revise(state, ledger, status=status, last_update=context.now),
         facts={"stop_reason": command.reason, "detail": detail},
     )
-
-
-def put_state(state: RemediationState | None, command: PutState, context: Context) -> Transition:
-    """
-    Write a whole state, if it was made from the one that is stored.
-
-    Raises:
-        StateExists: The caller's state is new, and there is one already.
-        RevisionConflict: The stored state moved since the caller read it.
-        ValidationError: It would lower the counter, lose a finding or name another task.
-    """
-    given = command.state
-    if given.task_id != context.task_id:
-        raise ValidationError(
-            f"the state names task {given.task_id!a}, not {context.task_id!a}",
-            task_id=context.task_id,
-        )
-    if state is None:
-        ledger = ledger_of(given, context)
-        fresh = _replace(ledger, incarnation=context.token, commit=0, lease=Lease(), commits=())
-        return Transition(state=revise(given, fresh, last_update=context.now))
-    _refuse_stale(state, given, context)
-    _refuse_loss(state, given)
-    current = ledger_of(state, context)
-    ledger = _replace(ledger_of(given, context), lease=current.lease, commits=current.commits)
-    return Transition(
-        state=revise(given, ledger, last_update=context.now),
-        facts={"iteration": given.iteration, "status": given.status},
-    )
-
-
-def _refuse_stale(state: RemediationState, given: RemediationState, context: Context) -> None:
-    if not isinstance(given.mendloop, Ledger) and isinstance(state.mendloop, Ledger):
-        raise StateExists(f"task {context.task_id} exists already", task_id=context.task_id)
-    current, mine = ledger_of(state, context), ledger_of(given, context)
-    if (current.incarnation, current.commit) != (mine.incarnation, mine.commit):
-        raise RevisionConflict(
-            f"task {context.task_id} moved from commit {mine.commit} to {current.commit} "
-            "since it was read: read it again and decide again",
-            task_id=context.task_id,
-        )
-
-
-def _refuse_loss(state: RemediationState, given: RemediationState) -> None:
-    if given.iteration < state.iteration:
-        raise ValidationError(
-            f"iteration {given.iteration} is below the stored {state.iteration}: "
-            "a counter is never lowered",
-            task_id=state.task_id,
-        )
-    kept = {entry.pr_comment_id for entry in given.feedback_history}
-    lost = [e.pr_comment_id for e in state.feedback_history if e.pr_comment_id not in kept]
-    if lost:
-        raise ValidationError(
-            f"{len(lost)} findings would be lost, the first is {lost[0]!a}: "
-            "a finding is resolved, never removed",
-            task_id=state.task_id,
-        )

@@ -1,0 +1,132 @@
+"""Writing a whole state that a caller read before and changed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mendloop.core.commands import Context, PutState
+from mendloop.core.errors import RevisionConflict, StateExists, ValidationError
+from mendloop.core.model import FeedbackEntry, Lease, Ledger, RemediationState
+from mendloop.core.text import (
+    AUTHOR_LIMIT_BYTES,
+    DESCRIPTION_LIMIT_BYTES,
+    ERROR_MESSAGE_LIMIT_BYTES,
+    METADATA_KEY_LIMIT_BYTES,
+    METADATA_VALUE_LIMIT_BYTES,
+    tidy,
+)
+from mendloop.core.transitions.outcome import Transition, ledger_of, revise
+
+__all__ = ["put_state"]
+
+_replace = msgspec.structs.replace
+
+
+def put_state(state: RemediationState | None, command: PutState, context: Context) -> Transition:
+    """
+    Write a whole state, if it was made from the one that is stored; new texts are cleaned.
+
+    Raises:
+        StateExists: The caller's state is new, and there is one already.
+        RevisionConflict: The stored state moved since the caller read it.
+        ValidationError: It would lower the counter, lose a finding, give two findings one comment
+            id, or name another task.
+    """
+    given = command.state
+    if given.task_id != context.task_id:
+        raise ValidationError(
+            f"the state names task {given.task_id!a}, not {context.task_id!a}",
+            task_id=context.task_id,
+        )
+    _refuse_equal_ids(given)
+    mine = ledger_of(given, context)
+    if state is None:
+        ours = _replace(
+            mine, incarnation=context.token, commit=0, lease=Lease(), commits=(), sealed=()
+        )
+    else:
+        _refuse_stale(state, given, context)
+        _refuse_loss(state, given)
+        kept = ledger_of(state, context)
+        ours = _replace(mine, lease=kept.lease, commits=kept.commits, sealed=kept.sealed)
+    return Transition(
+        state=revise(_cleaned(given, state, context), ours, last_update=context.now),
+        facts={"iteration": given.iteration, "status": given.status},
+    )
+
+
+def _cleaned(
+    given: RemediationState, stored: RemediationState | None, context: Context
+) -> RemediationState:
+    """The state with every text cleaned that is not stored already."""
+
+    def clean(text: str, limit_bytes: int) -> str:
+        return tidy(text, limit_bytes=limit_bytes, redact=context.redact)
+
+    def clean_entry(entry: FeedbackEntry) -> FeedbackEntry:
+        return _replace(
+            entry,
+            author=clean(entry.author, AUTHOR_LIMIT_BYTES),
+            description=clean(entry.description, DESCRIPTION_LIMIT_BYTES),
+        )
+
+    known_entries = {e.pr_comment_id: e for e in stored.feedback_history} if stored else {}
+    known_metadata = stored.metadata if stored else {}
+    return _replace(
+        given,
+        feedback_history=tuple(
+            entry if known_entries.get(entry.pr_comment_id) == entry else clean_entry(entry)
+            for entry in given.feedback_history
+        ),
+        error_messages=tuple(
+            clean(message, ERROR_MESSAGE_LIMIT_BYTES) for message in given.error_messages
+        ),
+        metadata={
+            key: value
+            if known_metadata.get(key) == value
+            else clean(value, METADATA_VALUE_LIMIT_BYTES)
+            for key, value in (
+                (key if key in known_metadata else clean(key, METADATA_KEY_LIMIT_BYTES), value)
+                for key, value in given.metadata.items()
+            )
+        },
+    )
+
+
+def _refuse_stale(state: RemediationState, given: RemediationState, context: Context) -> None:
+    if not isinstance(given.mendloop, Ledger) and isinstance(state.mendloop, Ledger):
+        raise StateExists(f"task {context.task_id} exists already", task_id=context.task_id)
+    current, mine = ledger_of(state, context), ledger_of(given, context)
+    if (current.incarnation, current.commit) != (mine.incarnation, mine.commit):
+        raise RevisionConflict(
+            f"task {context.task_id} moved from commit {mine.commit} to {current.commit} "
+            "since it was read: read it again and decide again",
+            task_id=context.task_id,
+        )
+
+
+def _refuse_equal_ids(given: RemediationState) -> None:
+    """A reader of the specification takes neighbours with one id and one time for duplicates."""
+    ids = [entry.pr_comment_id for entry in given.feedback_history]
+    if "" in ids or len(set(ids)) < len(ids):
+        raise ValidationError(
+            "every finding needs a pr_comment_id of its own, and it may not be empty",
+            task_id=given.task_id,
+        )
+
+
+def _refuse_loss(state: RemediationState, given: RemediationState) -> None:
+    if given.iteration < state.iteration:
+        raise ValidationError(
+            f"iteration {given.iteration} is below the stored {state.iteration}: "
+            "a counter is never lowered",
+            task_id=state.task_id,
+        )
+    kept = {entry.pr_comment_id for entry in given.feedback_history}
+    lost = [e.pr_comment_id for e in state.feedback_history if e.pr_comment_id not in kept]
+    if lost:
+        raise ValidationError(
+            f"{len(lost)} findings would be lost, the first is {lost[0]!a}: "
+            "a finding is resolved, never removed",
+            task_id=state.task_id,
+        )
