@@ -1,0 +1,197 @@
+"""
+What becomes of a command's output: kept up to a limit, its end remembered, its lines shown.
+
+Memory stays flat whatever is printed: a chunk is dealt with before the next one is read, and a
+line without end is handed on in pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mendloop.core.errors import RunError
+
+__all__ = ["Capture", "Drain", "LineFeed", "Tail"]
+
+_CHUNK_BYTES = 32 * 1024
+_LINE_CHARACTERS = 8 * 1024
+_REPORT_STARTS = b"{[<"
+_BLANKS = b" \t\r\n\f\v\xef\xbb\xbf"
+
+
+class Capture:
+    """
+    Keeps the first bytes of an output in a file and counts the rest.
+
+    Attributes:
+        total_bytes: All that was fed.
+    """
+
+    def __init__(self, path: Path, limit_bytes: int) -> None:
+        """
+        Begin the file anew, readable by its owner alone.
+
+        Raises:
+            RunError: The file cannot be made.
+        """
+        self._path = path
+        self._limit_bytes = limit_bytes
+        self.total_bytes = 0
+        try:
+            path.unlink(missing_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise RunError(f"cannot keep the output in {path}: {error.strerror}") from error
+        self._file = open(handle, "wb", buffering=0)  # noqa: PTH123, SIM115 - close() is ours
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether more came than is kept."""
+        return self.total_bytes > self._limit_bytes
+
+    def feed(self, chunk: bytes) -> None:
+        """
+        Take the next bytes.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        room_bytes = max(0, self._limit_bytes - self.total_bytes)
+        self.total_bytes += len(chunk)
+        rest = memoryview(chunk)[:room_bytes]
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise RunError(f"cannot keep the output in {self._path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Let go of the file. Idempotent."""
+        self._file.close()
+
+
+class Tail:
+    """Remembers the last bytes of an output."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        """Remember at most so many."""
+        self._limit_bytes = limit_bytes
+        self._last = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._last += chunk
+        del self._last[: -self._limit_bytes]
+
+    def read(self) -> bytes:
+        """Tell the last bytes."""
+        return bytes(self._last)
+
+
+class LineFeed:
+    """Hands an output on line by line; long lines come in pieces."""
+
+    def __init__(self, show: Callable[[str], None], *, is_report_hidden: bool) -> None:
+        """
+        Hand lines to *show*.
+
+        Args:
+            show: Called with each line, without its end.
+            is_report_hidden: Show nothing of an output that begins as JSON or XML does.
+        """
+        self._show = show
+        self._is_open_question = is_report_hidden
+        self._is_hidden = False
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._partial = ""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        if self._is_open_question:
+            start = chunk.lstrip(_BLANKS)
+            if not start:
+                return
+            self._is_open_question = False
+            self._is_hidden = start[0] in _REPORT_STARTS
+        if not self._is_hidden:
+            self._take(self._decoder.decode(chunk))
+
+    def close(self) -> None:
+        """Show what has no line end."""
+        self._take(self._decoder.decode(b"", final=True))
+        if self._partial:
+            self._show(self._partial)
+            self._partial = ""
+
+    def _take(self, text: str) -> None:
+        *lines, self._partial = (self._partial + text).split("\n")
+        for line in lines:
+            self._show_line(line.removesuffix("\r"))
+        while len(self._partial) > _LINE_CHARACTERS:
+            self._show(self._partial[:_LINE_CHARACTERS])
+            self._partial = self._partial[_LINE_CHARACTERS:]
+
+    def _show_line(self, line: str) -> None:
+        for start in range(0, max(1, len(line)), _LINE_CHARACTERS):
+            self._show(line[start : start + _LINE_CHARACTERS])
+
+
+class Drain:
+    """
+    Reads a pipe on the running event loop until its end, a chunk at a time.
+
+    Attributes:
+        ended: Done at the end of the pipe, or when it was closed.
+    """
+
+    def __init__(
+        self,
+        handle: int,
+        feeds: Sequence[Callable[[bytes], None]],
+        *,
+        trouble: asyncio.Future[None],
+    ) -> None:
+        """
+        Begin to read.
+
+        Args:
+            handle: The pipe; it stays the caller's to close, after `close`.
+            feeds: Each takes each chunk. While they work, whoever writes into the pipe waits.
+            trouble: Gets what one of them raises; reading stops then.
+        """
+        self._handle = handle
+        self._feeds = feeds
+        self._trouble = trouble
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        os.set_blocking(handle, False)
+        self._loop.add_reader(handle, self._read)
+
+    def close(self) -> None:
+        """Stop reading. Idempotent."""
+        if not self.ended.done():
+            self._loop.remove_reader(self._handle)
+            self.ended.set_result(None)
+
+    def _read(self) -> None:
+        try:
+            chunk = os.read(self._handle, _CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        if chunk:
+            self._hand_on(chunk)
+        else:
+            self.close()
+
+    def _hand_on(self, chunk: bytes) -> None:
+        try:
+            for feed in self._feeds:
+                feed(chunk)
+        except Exception as error:  # noqa: BLE001 - what the caller's code raises goes to the caller
+            if not self._trouble.done():
+                self._trouble.set_exception(error)
+            self.close()

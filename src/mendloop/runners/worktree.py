@@ -1,0 +1,332 @@
+"""
+One run in one work tree, whatever task and store it is for; and a name for the tree's content.
+
+The lock is the kernel's: it goes with the process that holds it, and children do not inherit it.
+What is written beside it tells others who holds the tree, and a successor what to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from mendloop.core.errors import RunError, WorkTreeBusy
+from mendloop.core.model import Child, Holder
+
+__all__ = ["TreeUse", "WorkTreeLock", "tree_revision"]
+
+_RECORD_LIMIT_BYTES = 64 * 1024
+_SKIPPED = frozenset(
+    {
+        ".git",
+        ".hg",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".tox",
+        ".venv",
+        "__pycache__",
+        "node_modules",
+        "venv",
+    }
+)
+_READ_WHOLE_BYTES = 8 * 1024 * 1024
+# What a user's configuration could run, or write outside the temporary folder, is switched off.
+_GIT = (
+    "git",
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.splitIndex=false"),
+    *("-c", "core.safecrlf=false"),
+    *("-c", "core.fsync=none"),
+    *("-c", "gc.auto=0"),
+)
+_GIT_TIMEOUT_SECONDS = 300
+
+
+class TreeUse(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Who uses a work tree.
+
+    Attributes:
+        task_id: For which task.
+        store: In which store that task is.
+        holder: Which process.
+        since: From when on, on its clock.
+        tree: The real path.
+        child: What it has started, or None.
+    """
+
+    task_id: str
+    store: str
+    holder: Holder
+    since: datetime
+    tree: str
+    child: Child | None = None
+
+
+class WorkTreeLock:
+    """
+    The right to be the only run in a work tree: a context manager.
+
+    Two names of one folder are one work tree; a folder and one inside it are two. A clean exit
+    leaves no record; after a crash the next holder finds it in `previous`.
+
+    Attributes:
+        previous: What a holder that did not leave cleanly has recorded, once the lock is held; None
+            where there was none or its record is torn. Its child stays recorded until
+            `record_child` is called, so that it is not forgotten if this run dies as well.
+    """
+
+    def __init__(
+        self,
+        tree: Path,
+        *,
+        lock_dir: Path,
+        task_id: str,
+        store: str,
+        holder: Holder,
+        since: datetime,
+    ) -> None:
+        """
+        Prepare; entering the context takes the lock.
+
+        Args:
+            tree: The work tree, by any of its names.
+            lock_dir: Where the locks of this user are; one folder for all stores.
+            task_id: The task that it is for.
+            store: The store of that task, as the user names it.
+            holder: This process.
+            since: Now.
+
+        Raises:
+            RunError: There is no such folder.
+        """
+        try:
+            real = tree.resolve(strict=True)
+        except OSError as error:
+            raise RunError(f"no such work tree: {tree}", task_id=task_id) from error
+        self._use = TreeUse(
+            task_id=task_id, store=store, holder=holder, since=since, tree=str(real)
+        )
+        self._path = lock_dir / f"{hashlib.sha256(os.fsencode(real)).hexdigest()}.lock"
+        self._handle = -1
+        self.previous: TreeUse | None = None
+
+    def __enter__(self) -> Self:
+        """
+        Take the lock, without waiting for it.
+
+        Raises:
+            WorkTreeBusy: Another run holds it.
+            RunError: The lock's file cannot be made.
+        """
+        self._handle = self._open()
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.previous = _read_record(self._handle)
+            # Until the caller has ended it, a third run must still learn of it.
+            self._write_record(self.previous.child if self.previous else None)
+        except BlockingIOError as error:
+            raise self._describe_holder() from error
+        except OSError as error:
+            self._close()
+            raise RunError(
+                f"cannot lock {self._path}: {error}", task_id=self._use.task_id
+            ) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Clear the record and let the tree go."""
+        os.ftruncate(self._handle, 0)
+        self._close()
+
+    def record_child(self, child: Child | None) -> None:
+        """
+        Write down what this run has started, before it may begin; None when it is gone.
+
+        A reader after a crash of this process finds the old record or the new one. A power cut may
+        lose both, but ends the child as well.
+
+        Raises:
+            RunError: The disk is full or the like; the child must not begin.
+        """
+        try:
+            self._write_record(child)
+        except OSError as error:
+            raise RunError(
+                f"cannot record the child in {self._path}: {error}", task_id=self._use.task_id
+            ) from error
+
+    def _write_record(self, child: Child | None) -> None:
+        self._use = msgspec.structs.replace(self._use, child=child)
+        # The line end says where the record ends, whatever a longer one before it has left.
+        record = msgspec.json.encode(self._use) + b"\n"
+        os.pwrite(self._handle, record, 0)
+        os.ftruncate(self._handle, len(record))
+
+    def _open(self) -> int:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise RunError(
+                f"cannot lock the work tree: {error}", task_id=self._use.task_id
+            ) from error
+
+    def _close(self) -> None:
+        os.close(self._handle)
+        self._handle = -1
+
+    def _describe_holder(self) -> WorkTreeBusy:
+        use = _read_record(self._handle)
+        self._close()
+        if use is None:
+            holder = "a run that has not said who it is"
+        else:
+            holder = (
+                f"the run of task {use.task_id} (store {use.store}) by {use.holder.name}, "
+                f"process {use.holder.pid}, since {use.since.isoformat(timespec='seconds')}"
+            )
+        return WorkTreeBusy(
+            f"the work tree {self._use.tree} is held by {holder}",
+            holder=holder,
+            task_id=self._use.task_id,
+        )
+
+
+async def tree_revision(tree: Path) -> str:
+    """
+    Name the content of a work tree: equal content, at whatever path, has an equal name.
+
+    In a git repository it is "git:" and the hash of the folder's tree as if all of it were added:
+    untracked, changed, deleted files and the executable bit count, ignored files do not, of a
+    repository inside only its commit does. Index and objects of the repository are not touched.
+    Elsewhere, and where git fails, it is "sha256:" and a hash over paths, executable bits and
+    contents, without caches and environments; of files over 8 MiB, size and time stand for the
+    content.
+    """
+    return await asyncio.to_thread(_name_tree, tree)
+
+
+def _read_record(handle: int) -> TreeUse | None:
+    line, is_whole, _ = os.pread(handle, _RECORD_LIMIT_BYTES, 0).partition(b"\n")
+    if not is_whole:
+        return None
+    try:
+        return msgspec.json.decode(line, type=TreeUse)
+    except msgspec.DecodeError:
+        return None
+
+
+def _name_tree(tree: Path) -> str:
+    try:
+        return f"git:{_hash_with_git(tree)}"
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return f"sha256:{_hash_content(tree)}"
+
+
+def _hash_with_git(tree: Path) -> str:
+    """Let git add the whole folder to a copy of the index, with new objects kept elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="mendloop-") as name:
+        environment = {key: value for key, value in os.environ.items() if key[:4] != "GIT_"}
+        environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+        facts = _ask_git(
+            tree,
+            environment,
+            "rev-parse",
+            "--show-prefix",
+            "--git-path",
+            "index",
+            "--git-path",
+            "objects",
+        )
+        prefix, index, objects = facts.split("\n")
+        own_index, own_objects = Path(name, "index"), Path(name, "objects")
+        if (tree / index).exists():
+            # With its times: git distrusts entries that are not older than their index.
+            shutil.copy2(tree / index, own_index)
+        (own_objects / "info").mkdir(parents=True)
+        alternates = own_objects / "info" / "alternates"
+        alternates.write_bytes(os.fsencode((tree / objects).resolve()) + b"\n")
+        environment |= {
+            "GIT_INDEX_FILE": str(own_index),
+            "GIT_OBJECT_DIRECTORY": str(own_objects),
+        }
+        _ask_git(tree, environment, "-c", f"lfs.storage={name}/lfs", "add", "-A", "--", ".")
+        root = _ask_git(tree, environment, "write-tree", "--missing-ok")
+        if not prefix:
+            return root
+        listing = _ask_git(tree, environment, "ls-tree", "-d", "--full-tree", root, prefix[:-1])
+        if not listing:
+            return _ask_git(tree, environment, "hash-object", "-t", "tree", "/dev/null")
+        return listing.split("\t")[0].split()[-1]
+
+
+def _ask_git(tree: Path, environment: dict[str, str], *arguments: str) -> str:
+    answer = subprocess.run(
+        [*_GIT, *arguments],
+        cwd=tree,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        timeout=_GIT_TIMEOUT_SECONDS,
+    )
+    return os.fsdecode(answer.stdout.removesuffix(b"\n"))
+
+
+def _hash_content(tree: Path) -> str:
+    digest = hashlib.sha256()
+    for path in _walk(tree):
+        try:
+            described = _describe_file(path)
+        except OSError:
+            # It went, or may not be read: that it is listed still counts.
+            described = b"unreadable"
+        if described:
+            for part in (os.fsencode(path.relative_to(tree)), described):
+                digest.update(b"%d:" % len(part) + part)
+    return digest.hexdigest()
+
+
+def _walk(tree: Path) -> Iterator[Path]:
+    """List what is neither a folder nor skipped, in an order that the content alone decides."""
+    for folder, folders, names in os.walk(tree):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED and name not in links)
+        for name in sorted(names + links):
+            if name != ".git":
+                yield Path(folder, name)
+
+
+def _describe_file(path: Path) -> bytes:
+    """Name the content of one file; nothing for a pipe, a socket or a device."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return b"link " + os.fsencode(path.readlink())
+    if not stat.S_ISREG(status.st_mode):
+        return b""
+    kind = b"program " if status.st_mode & stat.S_IXUSR else b"file "
+    if status.st_size > _READ_WHOLE_BYTES:
+        return kind + b"of %d bytes, %d" % (status.st_size, status.st_mtime_ns)
+    return kind + hashlib.sha256(path.read_bytes()).digest()
