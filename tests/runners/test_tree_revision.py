@@ -262,3 +262,19 @@ async def test_an_unreadable_file_does_not_stop_it(plain: Path) -> None:
     (plain / "secret").chmod(0)
 
     assert before != await tree_revision(plain)
+
+
+@needs_git
+async def test_a_change_in_the_same_tick_as_the_index_counts(repository: Path) -> None:
+    """A file changed without a trace in size and time, right after the index, is read again."""
+    file, index = repository / "kept.txt", repository / ".git" / "index"
+    git(repository, "config", "core.trustctime", "false")
+    tick = (10**18, 10**18)
+    os.utime(file, ns=tick)
+    git(repository, "add", "-A")
+    before = await tree_revision(repository)
+    file.write_text("cept\n")
+    for path in (file, index):
+        os.utime(path, ns=tick)
+
+    assert before != await tree_revision(repository)
