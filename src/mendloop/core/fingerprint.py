@@ -26,7 +26,7 @@ _Traits: TypeAlias = tuple[str, ...]
 
 # "line 12", "lines 3-7", "line 3, column 9", "app.py:12:5": places, which move.
 _PLACE = re.compile(
-    r"\b(lines?|columns?|cols?)([ \t]+)\d+(?:(?:-|–|[ \t]+(?:to|and)[ \t]+)\d+)?"
+    r"\b(lines?|columns?|cols?)([ \t]+)\d+(?:(?:[-\u2013]|[ \t]+(?:to|and)[ \t]+)\d+)?"
     r"|(\.\w{1,8}):\d+(?::\d+)?\b",
     re.IGNORECASE,
 )

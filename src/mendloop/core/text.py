@@ -66,7 +66,12 @@ _TAGS = "\U000e0000-\U000e007f"
 _NONCHARACTERS = "\ufdd0-\ufdef" + "".join(
     chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF)
 )
-_STRIPPED = re.compile(f"{_SEQUENCES}|[{_CONTROLS}{_BIDI}{_ZERO_WIDTH}{_TAGS}{_NONCHARACTERS}]+")
+_STRIPPED = re.compile(f"{_SEQUENCES}|[{_CONTROLS}{_BIDI}{_ZERO_WIDTH}{_TAGS}{_NONCHARACTERS}]")
+
+# Unicode's stream-safe form (UAX 15) allows this many marks on one letter; marks are no word
+# characters, so shorter runs of such cannot hold more.
+_MAX_MARKS = 30
+_MAYBE_MARKS = re.compile(rf"[^\w\s\x00-\u02ff]{{{_MAX_MARKS + 1},}}")
 
 
 def clean(text: str, *, limit_bytes: int) -> str:
@@ -74,7 +79,7 @@ def clean(text: str, *, limit_bytes: int) -> str:
     Take out what steers a terminal or hides from a reader, and cap what is left.
 
     Escape sequences, controls but tab and newline, bidi controls, zero width characters, tags and
-    noncharacters go; every line ends in a newline; surrogates become U+FFFD; the rest is NFC.
+    noncharacters go, and marks beyond the thirtieth on one letter; a line ends in a newline; surrogates become U+FFFD; the rest is NFC.
     Idempotent.
 
     Args:
@@ -113,7 +118,25 @@ def _stripped(text: str) -> str:
     text = _CARRIAGE_RETURN.sub("\n", text)
     text = _STRIPPED.sub("", text)
     text = _SURROGATE.sub(_REPLACEMENT, text)
-    return unicodedata.normalize("NFC", text)
+    if text.isascii():
+        return text
+    # Once before, since normalising takes time with the square of a run of marks; once after,
+    # since it can lengthen one.
+    return _without_mark_piles(unicodedata.normalize("NFC", _without_mark_piles(text)))
+
+
+def _without_mark_piles(text: str) -> str:
+    return _MAYBE_MARKS.sub(_first_marks, text)
+
+
+def _first_marks(match: re.Match[str]) -> str:
+    kept: list[str] = []
+    run = 0
+    for character in match[0]:
+        run = run + 1 if unicodedata.category(character).startswith("M") else 0
+        if run <= _MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _capped(text: str, limit_bytes: int) -> str:
