@@ -56,8 +56,10 @@ def read_outcome(
             is_complete=False,
             problem=_with_tail(outcome.problem, outcome.stderr_tail),
         )
-    source = outcome.report or outcome.stdout
-    data = source.read_bytes()
+    limit_bytes = outcome.command.capture_limit_bytes
+    with (outcome.report or outcome.stdout).open("rb") as source:
+        data = source.read(limit_bytes)
+        is_cut = bool(source.read(1)) or (outcome.report is None and outcome.is_stdout_cut)
     if not data.strip() and code != 0:
         data = outcome.stderr_tail
     report = read_report(
@@ -65,7 +67,7 @@ def read_outcome(
         reviewer=reviewer.name,
         format=reviewer.format,
         exit_code=code,
-        is_cut=outcome.is_stdout_cut and outcome.report is None,
+        is_cut=is_cut,
         ok_exit_codes=reviewer.ok_exit_codes,
         context=_Lines(tree),
         root=tree,

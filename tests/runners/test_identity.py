@@ -66,7 +66,6 @@ def test_only_what_can_be_told_is_told(changes: dict[str, Any], answer: bool | N
     assert answer is is_alive(holder)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root sees every process")
 def test_process_1_is_seen_although_it_is_not_ours() -> None:
     """A process of another user is alive, or cannot be told; it is never called dead."""
     init = msgspec.structs.replace(this_process("a", "t"), pid=1, start_ticks=start_ticks(1) or 0)

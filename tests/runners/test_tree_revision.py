@@ -10,8 +10,6 @@ import pytest
 
 from mendloop.runners.worktree import tree_revision
 
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
-
 
 def git(folder: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
@@ -77,7 +75,6 @@ def relink(folder: Path) -> None:
 CHANGES = [write_file, add_file, delete_file, move_file, set_executable, relink]
 
 
-@needs_git
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_change_in_a_repository_counts(
     repository: Path, change: Callable[[Path], None]
@@ -102,7 +99,6 @@ async def test_a_change_in_a_plain_folder_counts(
     assert before != await tree_revision(plain)
 
 
-@needs_git
 async def test_what_git_ignores_does_not_count(repository: Path) -> None:
     """An ignored file is not content; nor is it when the index is brought up to date."""
     before = await tree_revision(repository)
@@ -123,7 +119,6 @@ async def test_caches_and_environments_do_not_count(plain: Path) -> None:
     assert before == await tree_revision(plain)
 
 
-@needs_git
 async def test_committing_changes_nothing(repository: Path) -> None:
     """The name is that of the content: staged, committed or not, and that of git's own tree."""
     add_file(repository)
@@ -136,7 +131,6 @@ async def test_committing_changes_nothing(repository: Path) -> None:
     assert [f"git:{tree}"] * 3 == [loose, staged, await tree_revision(repository)]
 
 
-@needs_git
 async def test_the_repository_is_not_touched(repository: Path) -> None:
     """Index, objects and all else under .git stay as they are, staged changes included."""
     add_file(repository)
@@ -163,7 +157,6 @@ async def test_the_repository_is_not_touched(repository: Path) -> None:
     assert [" M kept.txt", "A  new.txt", "?? untracked.txt"] == status.splitlines()
 
 
-@needs_git
 async def test_equal_content_at_two_paths_has_one_name(repository: Path, tmp_path: Path) -> None:
     """A clone, a linked work tree and a copy inside another repository have the name too."""
     expected = await tree_revision(repository)
@@ -186,9 +179,8 @@ async def test_equal_plain_content_at_two_paths_has_one_name(plain: Path, tmp_pa
     assert await tree_revision(plain) == await tree_revision(tmp_path / "copy")
 
 
-@needs_git
 async def test_an_empty_folder_of_a_repository_has_a_name(repository: Path) -> None:
-    """A folder without any file is the empty tree, and what is beside it does not count."""
+    """Git sees nothing in a folder without files: it is named by content, beside others or not."""
     (repository / "empty").mkdir()
     empty = await tree_revision(repository / "empty")
     add_file(repository)
@@ -196,10 +188,20 @@ async def test_an_empty_folder_of_a_repository_has_a_name(repository: Path) -> N
     assert empty == await tree_revision(repository / "empty")
     (repository / "empty" / "file").write_text("")
     assert empty != await tree_revision(repository / "empty")
-    assert empty.startswith("git:")
+    assert empty.startswith("sha256:")
 
 
-@needs_git
+async def test_an_ignored_folder_is_named_by_its_content(repository: Path) -> None:
+    """A work tree that its repository ignores changes its name with its content all the same."""
+    (repository / ".gitignore").write_text("scratch/\n")
+    (repository / "scratch").mkdir()
+    (repository / "scratch" / "file").write_text("one")
+    before = await tree_revision(repository / "scratch")
+    (repository / "scratch" / "file").write_text("two")
+
+    assert before != await tree_revision(repository / "scratch")
+
+
 async def test_a_repository_without_a_commit_has_a_name(plain: Path) -> None:
     """Before the first commit, and without an index, git names the tree as well."""
     git(plain, "init", "-q")
@@ -207,7 +209,6 @@ async def test_a_repository_without_a_commit_has_a_name(plain: Path) -> None:
     assert (await tree_revision(plain)).startswith("git:")
 
 
-@needs_git
 async def test_where_git_cannot_tell_the_content_is_read(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +230,6 @@ async def test_where_git_cannot_tell_the_content_is_read(
     assert names[-1] == names[-2]
 
 
-@needs_git
 async def test_a_surrounding_gits_variables_do_not_matter(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +264,6 @@ async def test_an_unreadable_file_does_not_stop_it(plain: Path) -> None:
     assert before != await tree_revision(plain)
 
 
-@needs_git
 async def test_a_change_in_the_same_tick_as_the_index_counts(repository: Path) -> None:
     """A file changed without a trace in size and time, right after the index, is read again."""
     file, index = repository / "kept.txt", repository / ".git" / "index"

@@ -219,7 +219,7 @@ async def tree_revision(tree: Path) -> str:
 
     In a git repository it is "git:" and the hash of the folder's tree as if all of it were added:
     untracked, changed, deleted files and the executable bit count, ignored files do not, of a
-    repository inside only its commit does. Index and objects of the repository are not touched.
+    repository inside only its commit does. A folder that is ignored as a whole is hashed by content. Index and objects of the repository are not touched.
     Elsewhere, and where git fails, it is "sha256:" and a hash over paths, executable bits and
     contents, without caches and environments; of files over 8 MiB, size and time stand for the
     content.
@@ -277,7 +277,7 @@ def _hash_with_git(tree: Path) -> str:
             return root
         listing = _ask_git(tree, environment, "ls-tree", "-d", "--full-tree", root, prefix[:-1])
         if not listing:
-            return _ask_git(tree, environment, "hash-object", "-t", "tree", "/dev/null")
+            raise ValueError("git sees nothing in this folder: it is empty, or ignored")
         return listing.split("\t")[0].split()[-1]
 
 
