@@ -49,7 +49,8 @@ _SCHEMA = (
     """CREATE TABLE counter (
   id INTEGER PRIMARY KEY,
   value INTEGER NOT NULL,
-  complement INTEGER NOT NULL
+  complement INTEGER NOT NULL,
+  names INTEGER NOT NULL
 ) STRICT""",
 )
 
@@ -206,7 +207,7 @@ def _empty_store() -> bytes:
         connection.pragma("user_version", LAYOUT)
         for statement in _SCHEMA:
             connection.execute(statement)
-        connection.execute("INSERT INTO counter VALUES (1, 0, ~0)")
+        connection.execute("INSERT INTO counter VALUES (1, 0, ~0, 0)")
         image = bytearray(connection.serialize("main"))
     finally:
         connection.close()
@@ -262,7 +263,7 @@ def _connect(path: Path) -> Opened:
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         return Opened(_checked(connection, path), is_frozen=False)
-    except apsw.CantOpenError as error:
+    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
         if os.access(path.parent, os.W_OK):
             raise
         if _has_log(path):
@@ -286,6 +287,7 @@ def _checked(connection: apsw.Connection, path: Path) -> apsw.Connection:
             layout=connection.pragma("user_version"),
         )
         _check_schema(path, connection)
+        _check_names(path, connection)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         _configure(connection)
     except BaseException:
@@ -300,6 +302,16 @@ def _check_schema(path: Path, connection: apsw.Connection) -> None:
     ).fetchall()
     if sorted(_SCHEMA) != sorted(str(sql) for (sql,) in statements):
         raise StoreCorrupt(f"{path} has tables that are not a store's: restore a copy")
+
+
+def _check_names(path: Path, connection: apsw.Connection) -> None:
+    """Make sure that no document has fallen out of the file: nobody would miss it otherwise."""
+    kept, found = connection.execute(
+        "SELECT (SELECT names FROM counter WHERE id = 1),"
+        " (SELECT coalesce(sum(name_digest), 0) FROM document)"
+    ).get
+    if kept != found:
+        raise StoreCorrupt(f"{path} has lost documents: restore a copy")
 
 
 def _configure(connection: apsw.Connection) -> None:

@@ -40,7 +40,7 @@ _NEIGHBOURS = """
     )
 """
 _COUNTER = "SELECT value, complement FROM counter WHERE id = 1"
-_COUNT = "UPDATE counter SET value = ?, complement = ? WHERE id = 1"
+_COUNT = "UPDATE counter SET value = ?, complement = ?, names = names + ? WHERE id = 1"
 _INSERT = "INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE = """
     UPDATE document SET revision = ?, digest = ?, fields = ?, labels = ?, body = ?
@@ -90,14 +90,15 @@ def insert(connection: apsw.Connection, kind: str, key: str, content: Content) -
     if _find_head(connection, kind, key) is not None:
         raise DocumentExists(f"there is a {kind} {key!r} already")
     _check_absence(connection, kind, key)
-    revision = _next_revision(connection)
+    name_digest = _name_digest(kind, key)
+    revision = _next_revision(connection, name_digest)
     digest = _digest(kind, key, revision, content)
     connection.execute(
         _INSERT,
         (
             kind,
             key,
-            _name_digest(kind, key),
+            name_digest,
             revision,
             digest,
             content.fields,
@@ -118,7 +119,7 @@ def overwrite(connection: apsw.Connection, document: Document, content: Content)
     """
     kind, key = document.kind, document.key
     labels = _claim(connection, document)
-    revision = _next_revision(connection)
+    revision = _next_revision(connection, 0)
     if revision <= int(document.revision):
         raise _damage(connection, "the revision counter")
     connection.execute(
@@ -137,9 +138,11 @@ def remove(connection: apsw.Connection, document: Document) -> None:
     Raises:
         RevisionConflict: It moved or is gone.
     """
+    kind, key = document.kind, document.key
     labels = _claim(connection, document)
-    connection.execute(_DELETE, (document.kind, document.key))
-    _relabel(connection, document.kind, document.key, _decode(labels), {})
+    _next_revision(connection, -_name_digest(kind, key))
+    connection.execute(_DELETE, (kind, key))
+    _relabel(connection, kind, key, _decode(labels), {})
 
 
 def select(connection: apsw.Connection, selection: Selection) -> tuple[list[Document], bool]:
@@ -215,11 +218,12 @@ def _find_head(connection: apsw.Connection, kind: str, key: str) -> tuple[int, s
     return row
 
 
-def _next_revision(connection: apsw.Connection) -> int:
+def _next_revision(connection: apsw.Connection, names_change: int) -> int:
+    """Count one write; keep the sum of the names' digests that the file is checked by."""
     value, complement = connection.execute(_COUNTER).get or (0, 0)
     if complement != ~value:
         raise _damage(connection, "the revision counter")
-    connection.execute(_COUNT, (value + 1, ~(value + 1)))
+    connection.execute(_COUNT, (value + 1, ~(value + 1), names_change))
     return int(value) + 1
 
 
