@@ -1,0 +1,81 @@
+"""`mendloop pause`, `resume` and `stop`."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from mendloop.cli.options import shared_options, task_argument
+from mendloop.cli.session import Session
+
+__all__ = ["pause", "resume", "stop"]
+
+
+@click.command
+@task_argument
+@click.option("--reason", required=True, help="Why, for whoever looks at it later.")
+@shared_options
+@click.pass_obj
+def pause(session: Session, task_id: str, reason: str) -> None:
+    """Let the step in progress end, and start no other before a resume."""
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit, print_line
+
+    with_manager(session, lambda manager: manager.pause(task_id, reason=reason))
+    again = f"mendloop resume {shlex.quote(task_id)}{session.store_option}"
+    emit(
+        session,
+        {"task_id": task_id, "phase": "Paused"},
+        lambda: print_line(f"{task_id} is paused; `{again}` goes on"),
+    )
+
+
+@click.command
+@task_argument
+@click.option(
+    "--max-iterations",
+    type=click.IntRange(1, 2**32 - 1),
+    help="The limit from now on; needed where it is spent.",
+)
+@shared_options
+@click.pass_obj
+def resume(session: Session, task_id: str, max_iterations: int | None) -> None:
+    """Let a paused or ended task go on; `mendloop run` then does."""
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit, print_line
+
+    iteration = with_manager(
+        session, lambda manager: manager.resume(task_id, max_iterations=max_iterations)
+    )
+    run = f"mendloop run {shlex.quote(task_id)} ...{session.store_option}"
+    emit(
+        session,
+        {"task_id": task_id, "iteration": iteration},
+        lambda: print_line(f"{task_id} may go on at iteration {iteration}: `{run}`"),
+    )
+
+
+@click.command
+@task_argument
+@click.option("--reason", default="no reason given", help="Why, for whoever looks at it later.")
+@shared_options
+@click.pass_obj
+def stop(session: Session, task_id: str, reason: str) -> None:
+    """End a task; a run of it is ended within seconds. Only `mendloop resume` goes on."""
+    from mendloop.cli.commands.show import state_or_fail
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit, print_line
+    from mendloop.cli.words import what_it_does
+    from mendloop.manager import StateManager
+
+    async def end(manager: StateManager) -> str:
+        await manager.stop(task_id, reason=reason)
+        return what_it_does(await state_or_fail(manager, task_id))
+
+    state = with_manager(session, end)
+    emit(
+        session,
+        {"task_id": task_id, "state": state},
+        lambda: print_line(f"{task_id} has ended: {state}"),
+    )

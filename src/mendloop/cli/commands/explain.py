@@ -1,0 +1,143 @@
+"""`mendloop explain`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mendloop.cli.options import shared_options, task_argument
+from mendloop.cli.session import Session
+
+if TYPE_CHECKING:
+    from mendloop.cli.story import IterationStory, Moment, Story
+    from mendloop.core.model import RemediationState
+    from mendloop.manager import StateManager
+
+__all__ = ["explain"]
+
+_FINDINGS_SHOWN = 5
+
+
+@click.command
+@task_argument
+@shared_options
+@click.pass_obj
+def explain(session: Session, task_id: str) -> None:
+    """Say in words where a task is and why: each iteration, who did what, what to do next."""
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit
+
+    state, story = with_manager(session, lambda manager: _read(manager, task_id))
+    emit(session, _data(session, state, story), lambda: _show(session, state, story))
+
+
+async def _read(manager: StateManager, task_id: str) -> tuple[RemediationState, Story]:
+    from mendloop.cli.commands.show import state_or_fail
+    from mendloop.cli.story import tell
+
+    state = await state_or_fail(manager, task_id)
+    return state, tell([commit async for commit in manager.commits(state)])
+
+
+def _data(session: Session, state: RemediationState, story: Story) -> dict[str, Any]:
+    from mendloop.cli import words
+
+    ledger = words.ledger_of(state)
+    return {
+        "task_id": state.task_id,
+        "status": state.status,
+        "phase": ledger.phase if ledger else None,
+        "stop_reason": ledger.stop_reason if ledger else None,
+        "why": _why(state),
+        "iteration": state.iteration,
+        "max_iterations": words.settings_of(state).max_iterations,
+        "open": words.count_open(state),
+        "last_update": state.last_update,
+        "holder": words.holder_words(ledger.lease) if ledger else "",
+        "before": story.before,
+        "iterations": story.iterations,
+        "next": words.advice(session, state),
+    }
+
+
+def _why(state: RemediationState) -> str:
+    from mendloop.cli import words
+
+    ledger = words.ledger_of(state)
+    if ledger is None:
+        return "another program wrote this state, and keeps no reasons"
+    if ledger.pause is not None:
+        return f"paused by {ledger.pause.by}: {ledger.pause.reason}"
+    if state.status.is_ended:
+        return ledger.stop_detail or f"it ended: {ledger.stop_reason or state.status}"
+    if ledger.lease.holder is not None:
+        since = ledger.lease.acquired_at
+        when = f" since {words.time_words(since)}" if since else ""
+        return f"a run is under way: {words.holder_words(ledger.lease)}{when}"
+    if ledger.step is None:
+        return "no iteration was begun yet" if state.iteration == 0 else "nobody runs it now"
+    failed = f", {ledger.step.failures} attempts failed" if ledger.step.failures else ""
+    begun = "was begun and not ended" if ledger.step.begun_at else "is to be done"
+    return f"nobody runs it now: its {ledger.step.kind} {begun}{failed}"
+
+
+def _show(session: Session, state: RemediationState, story: Story) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import print_line
+
+    counts = words.count_open(state)
+    print_line(
+        f"Task {state.task_id} is {words.what_it_does(state)}, at iteration {state.iteration} of "
+        f"at most {words.settings_of(state).max_iterations}; open: {words.open_words(counts)}."
+    )
+    print_line(f"Why: {_why(state)}.")
+    print_line(f"Last update: {words.time_words(state.last_update)}.")
+    if story.before:
+        print_line()
+        print_line("Before the first iteration")
+        _show_moments(story.before)
+    for iteration in story.iterations:
+        print_line()
+        _show_iteration(iteration)
+    _show_open(state)
+    following = words.advice(session, state)
+    print_line()
+    print_line(f"Next: {following or 'nothing, it is done'}.")
+
+
+def _show_iteration(story: IterationStory) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import print_line
+
+    took = f", took {story.seconds:.1f} s" if story.seconds else ""
+    print_line(f"Iteration {story.iteration}, {words.time_words(story.started_at)}{took}")
+    _show_moments(story.moments)
+
+
+def _show_moments(moments: list[Moment]) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import cell, print_line
+
+    for moment in moments:
+        is_start = moment.what.startswith("iteration ")
+        by = f", by {moment.by}" if moment.is_from_outside or is_start else ""
+        print_line(f"  {words.local_time(moment.at)[11:]}  {cell(moment.what)}{by}")
+
+
+def _show_open(state: RemediationState) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import cell, print_line
+    from mendloop.core.transitions.ledger import open_entries
+
+    entries = open_entries(state)
+    if not entries:
+        return
+    print_line()
+    print_line(f"Open, the worst first ({len(entries)}):")
+    for entry in entries[:_FINDINGS_SHOWN]:
+        where = words.place_words(entry)
+        what = cell(entry.description.split("\n")[0])
+        print_line(f"  {entry.severity}  {f'{where}  ' if where else ''}{what}")
+    if len(entries) > _FINDINGS_SHOWN:
+        print_line(f"  and {len(entries) - _FINDINGS_SHOWN} more")

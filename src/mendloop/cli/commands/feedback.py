@@ -1,0 +1,150 @@
+"""`mendloop feedback add` and `mendloop feedback list`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mendloop.cli.options import SEVERITIES, shared_options, task_argument
+from mendloop.cli.session import Session
+
+if TYPE_CHECKING:
+    from mendloop.core.model import FeedbackEntry
+
+__all__ = ["ISSUE_TYPES", "feedback"]
+
+ISSUE_TYPES = ("Bug", "Enhancement", "Documentation", "Performance", "Security")
+
+_STDIN_LIMIT_BYTES = 1024 * 1024
+
+
+@click.group
+@shared_options
+def feedback() -> None:
+    """Add and list a task's findings."""
+
+
+@feedback.command
+@task_argument
+@click.option("--severity", type=click.Choice(SEVERITIES, case_sensitive=False), required=True)
+@click.option("--issue-type", type=click.Choice(ISSUE_TYPES, case_sensitive=False), required=True)
+@click.option("--description", required=True, help="What is wrong; - reads it from standard input.")
+@click.option("--author", default="", help="Who reports it; the user if not given.")
+@click.option("--comment-id", default="", help="The forge's id of the comment: makes it unique.")
+@click.option("--path", default="", help="The file, relative to the work tree.")
+@click.option("--line", type=click.IntRange(min=0), default=0, help="The line, from 1.")
+@click.option("--op-id", help="Names this attempt: the same id again adds nothing.")
+@shared_options
+@click.pass_obj
+def add(session: Session, /, task_id: str, op_id: str | None, **said: Any) -> None:
+    """Add a person's finding; one that is there already changes nothing."""
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit, print_line
+
+    entry = _entry(session, **said)
+    told = with_manager(
+        session, lambda manager: manager.append_feedback(task_id, entry, op_id=op_id)
+    )
+    how = next((name for name in ("new", "edited", "known") if told[name]), "reopened")
+    emit(
+        session,
+        {"task_id": task_id, **told},
+        lambda: print_line(f"{task_id}: {how} finding {told['ids'][0]}"),
+    )
+
+
+@feedback.command("list")
+@task_argument
+@click.option("--open", "is_open_only", is_flag=True, help="Only what is not resolved.")
+@click.option("--severity", type=click.Choice(SEVERITIES, case_sensitive=False))
+@shared_options
+@click.pass_obj
+def list_findings(session: Session, task_id: str, is_open_only: bool, severity: str | None) -> None:
+    """List a task's findings, in the order they came."""
+    from mendloop.cli.commands.show import state_or_fail
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit
+    from mendloop.core.codec import encode
+
+    state = with_manager(session, lambda manager: state_or_fail(manager, task_id))
+    entries = [
+        entry
+        for entry in state.feedback_history
+        if not (is_open_only and entry.resolved) and severity in {None, str(entry.severity)}
+    ]
+    listed = b",".join(map(encode, entries))
+    head = b'{"task_id":"%s","feedback":[' % task_id.encode()
+    emit(session, head + listed + b"]}", lambda: _show(session, entries))
+
+
+def _entry(
+    session: Session,
+    *,
+    severity: str,
+    issue_type: str,
+    description: str,
+    author: str,
+    comment_id: str,
+    path: str,
+    line: int,
+) -> FeedbackEntry:
+    from datetime import UTC, datetime
+
+    from mendloop.core.model import FeedbackEntry, Finding, IssueType, Severity
+    from mendloop.core.transitions.ledger import PERSON
+
+    return FeedbackEntry(
+        timestamp=datetime.now(UTC),
+        author=author or session.by,
+        severity=Severity(severity),
+        issue_type=IssueType(issue_type),
+        description=_read_stdin() if description == "-" else description,
+        resolved=False,
+        pr_comment_id=comment_id,
+        mendloop=Finding(fingerprint="", source=PERSON, path=path, line=line),
+    )
+
+
+def _read_stdin() -> str:
+    from mendloop.core.errors import TooLarge
+
+    content = sys.stdin.buffer.read(_STDIN_LIMIT_BYTES + 1)
+    if len(content) > _STDIN_LIMIT_BYTES:
+        raise TooLarge(
+            f"a description has at most {_STDIN_LIMIT_BYTES} bytes, and standard input has more",
+            size_bytes=len(content),
+            limit_bytes=_STDIN_LIMIT_BYTES,
+        )
+    return content.decode(errors="replace")
+
+
+def _show(session: Session, entries: list[FeedbackEntry]) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import print_line, print_table
+
+    if not entries:
+        print_line("no findings")
+        return
+    rows = [
+        [
+            str(entry.severity),
+            str(entry.issue_type),
+            _life(entry),
+            words.place_words(entry),
+            entry.description.split("\n")[0],
+            entry.author,
+            words.relative_time(entry.timestamp),
+            entry.pr_comment_id,
+        ]
+        for entry in entries
+    ]
+    headers = ["severity", "type", "state", "where", "what", "author", "since", "id"]
+    print_table(session, headers, rows)
+
+
+def _life(entry: FeedbackEntry) -> str:
+    if entry.resolved:
+        return "resolved"
+    return str(entry.mendloop.life) if entry.mendloop else "open"

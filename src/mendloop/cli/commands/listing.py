@@ -1,0 +1,85 @@
+"""`mendloop list`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mendloop.cli.options import shared_options
+from mendloop.cli.session import Session
+
+if TYPE_CHECKING:
+    from mendloop.core.model import RemediationState
+    from mendloop.manager import Listed, StateManager
+
+__all__ = ["list_tasks"]
+
+
+@click.command("list")
+@shared_options
+@click.pass_obj
+def list_tasks(session: Session) -> None:
+    """List all tasks: where each is, what is open, who works on it."""
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit
+
+    tasks = with_manager(session, _read)
+    emit(session, {"tasks": tasks}, lambda: _show(session, tasks))
+
+
+async def _read(manager: StateManager) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = await manager.list_tasks(cursor=cursor)
+        rows += map(_row, page.tasks)
+        cursor = page.cursor
+        if cursor is None:
+            return rows
+
+
+def _row(listed: Listed) -> dict[str, Any]:
+    if listed.state is None:
+        return {"task_id": listed.task_id, "problem": str(listed.problem)}
+    return {"task_id": listed.task_id, **_summary(listed.state)}
+
+
+def _summary(state: RemediationState) -> dict[str, Any]:
+    from mendloop.cli import words
+
+    ledger = words.ledger_of(state)
+    return {
+        "status": state.status,
+        "phase": ledger.phase if ledger else None,
+        "stop_reason": ledger.stop_reason if ledger else None,
+        "state": words.what_it_does(state),
+        "iteration": state.iteration,
+        "max_iterations": words.settings_of(state).max_iterations,
+        "open": words.count_open(state),
+        "last_update": state.last_update,
+        "holder": words.holder_words(ledger.lease) if ledger else "",
+    }
+
+
+def _show(session: Session, tasks: list[dict[str, Any]]) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import print_line, print_table
+
+    if not tasks:
+        print_line("no tasks yet; `mendloop run TASK --review CMD --fix CMD` begins one")
+        return
+    rows = [
+        [task["task_id"], f"unreadable: {task['problem']}", "", "", "", ""]
+        if "problem" in task
+        else [
+            task["task_id"],
+            task["state"],
+            f"{task['iteration']}/{task['max_iterations']}",
+            words.open_words(task["open"]),
+            words.time_words(task["last_update"]),
+            task["holder"],
+        ]
+        for task in tasks
+    ]
+    print_table(session, ["task", "state", "iteration", "open", "last update", "run by"], rows)

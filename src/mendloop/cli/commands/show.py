@@ -1,0 +1,123 @@
+"""`mendloop show`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from mendloop.cli.options import shared_options, task_argument
+from mendloop.cli.session import Session
+
+if TYPE_CHECKING:
+    from mendloop.core.model import RemediationState
+    from mendloop.manager import StateManager
+
+__all__ = ["show", "state_or_fail"]
+
+_FINDINGS_SHOWN = 20
+
+
+@click.command
+@task_argument
+@shared_options
+@click.pass_obj
+def show(session: Session, task_id: str) -> None:
+    """
+    Show a task; with -o json the whole state as it is stored.
+
+    The eight fields of the specification are at the top level, what mendloop keeps beyond them is
+    under "mendloop".
+    """
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit
+    from mendloop.core.codec import encode_state
+    from mendloop.core.errors import ReadOnlyState
+
+    try:
+        state = with_manager(session, lambda manager: state_or_fail(manager, task_id))
+    except ReadOnlyState as error:
+        _show_raw(session, error)
+        return
+    emit(session, encode_state(state), lambda: _show(session, state))
+
+
+async def state_or_fail(manager: StateManager, task_id: str) -> RemediationState:
+    """
+    Read the task's state.
+
+    Raises:
+        StateNotFound: There is no such task.
+    """
+    from mendloop.core.errors import StateNotFound
+
+    state = await manager.get_state(task_id)
+    if state is None:
+        raise StateNotFound(
+            f"there is no task {task_id}; `mendloop list` shows those there are", task_id=task_id
+        )
+    return state
+
+
+def _show_raw(session: Session, error: Exception) -> None:
+    from mendloop.cli.printing import emit, print_line
+
+    raw: bytes = getattr(error, "raw", b"")
+    emit(session, raw, lambda: print_line(raw.decode(errors="replace")))
+    sys.stdout.flush()
+    click.echo(f"mendloop: warning: {error}; shown as it is stored", err=True)
+
+
+def _show(session: Session, state: RemediationState) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import print_line
+
+    ledger, settings = words.ledger_of(state), words.settings_of(state)
+    facts = {
+        "task": state.task_id,
+        "state": words.what_it_does(state),
+        "why": _why(state),
+        "iteration": f"{state.iteration} of at most {settings.max_iterations}",
+        "open": words.open_words(words.count_open(state)),
+        "findings": str(len(state.feedback_history)),
+        "last update": words.time_words(state.last_update),
+        "run by": words.holder_words(ledger.lease) if ledger else "",
+        "last error": state.error_messages[-1] if state.error_messages else "",
+        "next": words.advice(session, state),
+    }
+    for name, value in facts.items():
+        if value:
+            print_line(f"{name + ':':<13}{value}")
+    _show_open(session, state)
+
+
+def _why(state: RemediationState) -> str:
+    from mendloop.cli import words
+
+    ledger = words.ledger_of(state)
+    if ledger is None:
+        return ""
+    if ledger.pause is not None:
+        at = words.time_words(ledger.pause.at)
+        return f"paused by {ledger.pause.by}, {at}: {ledger.pause.reason}"
+    return ledger.stop_detail
+
+
+def _show_open(session: Session, state: RemediationState) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import print_line, print_table
+    from mendloop.core.transitions.ledger import open_entries
+
+    entries = open_entries(state)
+    if not entries:
+        return
+    print_line()
+    rows = [
+        [str(e.severity), str(e.issue_type), words.place_words(e), e.description.split("\n")[0]]
+        for e in entries[:_FINDINGS_SHOWN]
+    ]
+    print_table(session, ["severity", "type", "where", "what"], rows)
+    if len(entries) > _FINDINGS_SHOWN:
+        left = len(entries) - _FINDINGS_SHOWN
+        print_line(f"{left} more: `mendloop feedback list {state.task_id} --open`")

@@ -1,0 +1,125 @@
+"""The composition root: the only place that names a concrete store and a concrete runner."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from mendloop.cli.session import Session
+from mendloop.manager import StateManager
+from mendloop.runners.port import Runner
+from mendloop.stores.port import Store
+
+__all__ = [
+    "WorkFolder",
+    "lock_folder",
+    "make_runner",
+    "open_manager",
+    "store_spec",
+    "with_manager",
+]
+
+_T = TypeVar("_T")
+
+
+async def _open_sqlite(place: str) -> Store:
+    from mendloop.stores.sqlite import open_sqlite
+
+    return await open_sqlite(_home_path(place))
+
+
+def _home_path(place: str) -> Path:
+    return Path(place).expanduser()
+
+
+_STORES: dict[str, tuple[str, Callable[[str], Awaitable[Store]]]] = {
+    "sqlite": ("sqlite:PATH", _open_sqlite),
+}
+
+
+def state_folder() -> Path:
+    """The user's folder for state that outlives a reboot, by the rules of the platform."""
+    from platformdirs import user_state_path
+
+    return user_state_path("mendloop", appauthor=False)
+
+
+def lock_folder() -> Path:
+    """Where the locks of work trees are: one folder, whatever the store."""
+    return state_folder() / "locks"
+
+
+def store_spec(session: Session) -> str:
+    """The spec of the store that this call is about."""
+    given = session.store or os.environ.get("MENDLOOP_STORE", "")
+    return given or f"sqlite:{state_folder() / 'state.db'}"
+
+
+@asynccontextmanager
+async def open_manager(session: Session, *, door: str = "cli") -> AsyncIterator[StateManager]:
+    """
+    Open the store, and a manager on it.
+
+    Raises:
+        click.UsageError: The spec is not understood.
+        StateError: The store refuses.
+    """
+    store = await _open_store(store_spec(session))
+    try:
+        async with StateManager(store, by=session.by, door=door) as manager:
+            yield manager
+    finally:
+        await store.close()
+
+
+def with_manager(session: Session, action: Callable[[StateManager], Awaitable[_T]]) -> _T:
+    """Run *action* on a manager of the store that *session* names."""
+    import asyncio
+
+    async def act() -> _T:
+        async with open_manager(session) as manager:
+            return await action(manager)
+
+    return asyncio.run(act())
+
+
+async def _open_store(spec: str) -> Store:
+    scheme, colon, place = spec.partition(":")
+    if not colon or scheme not in _STORES:
+        known = ", ".join(example for example, _ in _STORES.values())
+        raise click.UsageError(f"the store {spec!a} is not understood; known are: {known}")
+    example, opener = _STORES[scheme]
+    if not place:
+        raise click.UsageError(f"the store {spec!a} names no place; it is written {example}")
+    return await opener(place)
+
+
+def make_runner(folder: WorkFolder, token: str) -> Runner:
+    """A runner of local subprocesses for the run of *token*."""
+    from mendloop.runners.local import LocalRunner
+
+    return LocalRunner(folder.path, token)
+
+
+class WorkFolder:
+    """
+    A run's folder for briefs and captured output: one for each work tree.
+
+    Whoever holds the tree's lock may use it, and nobody else.
+    """
+
+    def __init__(self, tree: Path) -> None:
+        """Name it; nothing is made before it is needed."""
+        name = hashlib.sha256(os.fsencode(tree.resolve())).hexdigest()[:32]
+        self.path = state_folder() / "work" / name
+
+    def empty(self) -> None:
+        """Remove what an earlier run or iteration has left in it."""
+        shutil.rmtree(self.path, ignore_errors=True)

@@ -1,0 +1,106 @@
+"""
+From arguments to an exit code: nothing that goes wrong shows a traceback.
+
+Only what every call needs is imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from mendloop.cli.app import app
+from mendloop.cli.session import Session
+from mendloop.cli.streams import forget_stdout, make_patient
+
+__all__ = ["complain", "run"]
+
+_UNEXPECTED = 1
+_USAGE = 2
+_INTERRUPTED = 130
+_LINE_BYTES = 4096
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; returns its exit code, see `mendloop.cli.exit_codes`."""
+    make_patient()
+    session = Session(arguments)
+    try:
+        code = _run(session)
+    except BrokenPipeError:
+        code = 0  # whoever read our output has had enough of it
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        forget_stdout()
+        if not isinstance(error, BrokenPipeError):
+            complain(session, "OSError", f"standard output cannot be written: {error}")
+            code = code or _UNEXPECTED
+    return code
+
+
+def complain(session: Session, kind: str, message: str, *, task_id: str = "") -> None:
+    """Say on standard error what went wrong, and with -o json also as an object."""
+    from mendloop.core.text import clean
+
+    line = " ".join(clean(message, limit_bytes=_LINE_BYTES).split())
+    # Where nobody hears it there is nobody to tell.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        click.echo(f"mendloop: {line}", err=True)
+        if session.output == "json":
+            import json
+
+            click.echo(json.dumps({"error": kind, "message": line, "task_id": task_id}), err=True)
+
+
+def _run(session: Session) -> int:
+    try:
+        code = app.main(
+            list(session.arguments), prog_name="mendloop", standalone_mode=False, obj=session
+        )
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return _USAGE
+    except click.UsageError as error:
+        hint = f"; try `{error.ctx.command_path} --help`" if error.ctx else ""
+        message = error.format_message().rstrip(".")
+        return _fail(session, "UsageError", f"{message}{hint}", _USAGE)
+    except click.ClickException as error:
+        return _fail(session, type(error).__name__, error.format_message(), _USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(session, "Interrupted", "interrupted", _INTERRUPTED)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches the user
+        return _explain(session, error)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(session: Session, error: Exception) -> int:
+    from mendloop.cli.exit_codes import code_of_error
+    from mendloop.core.errors import StateError
+
+    if os.environ.get("MENDLOOP_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, StateError):
+        code = int(code_of_error(error))
+        return _fail(session, type(error).__name__, str(error), code, task_id=error.task_id)
+    message = (
+        f"unexpected {type(error).__name__}: {error}; this is a defect of mendloop: please report "
+        "it with what MENDLOOP_DEBUG=1 shows"
+    )
+    return _fail(session, type(error).__name__, message, _UNEXPECTED)
+
+
+def _fail(session: Session, kind: str, message: str, code: int, *, task_id: str = "") -> int:
+    complain(session, kind, f"error: {message}", task_id=task_id)
+    return code

@@ -1,0 +1,70 @@
+"""Options and arguments that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from mendloop.cli.session import Session
+
+__all__ = ["OUTPUTS", "SEVERITIES", "duration", "shared_options", "task_argument"]
+
+OUTPUTS = ("table", "json", "yaml")
+SEVERITIES = ("Low", "Medium", "High", "Critical")
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+task_argument = click.argument("task_id", metavar="TASK")
+
+
+def duration(text: str) -> float:
+    """Read a time such as 90, 90s, 15m or 1h30m in seconds."""
+    from mendloop.config import parse_duration
+    from mendloop.core.errors import ValidationError
+
+    try:
+        return parse_duration(text)
+    except ValidationError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def shared_options(command: _F) -> _F:
+    """Give *command* the options that stand before or after a command's name."""
+    for option in reversed(_SHARED):
+        command = option(command)
+    return command
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """The option nearest to the end of the line counts."""
+    if value is not None and parameter.name is not None:
+        setattr(context.ensure_object(Session), parameter.name, value)
+
+
+_SHARED = (
+    click.option(
+        "--store",
+        metavar="SPEC",
+        expose_value=False,
+        callback=_keep,
+        help="Where the state is, for instance sqlite:PATH; else $MENDLOOP_STORE, else a file in "
+        "the user's state folder.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        type=click.Choice(OUTPUTS),
+        expose_value=False,
+        callback=_keep,
+        help="How to print; table if not given.",
+    ),
+    click.option(
+        "--by",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep,
+        help="Who does it, for the history; user@host if not given.",
+    ),
+)

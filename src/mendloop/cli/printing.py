@@ -1,0 +1,115 @@
+"""How results are printed: JSON and YAML as they are, tables and text for people."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from mendloop.cli.session import Session
+from mendloop.core.text import clean
+
+__all__ = ["as_json_line", "cell", "emit", "print_line", "print_table", "shown"]
+
+_SHOWN_BYTES = 64 * 1024
+# What may steer a terminal or deceive a reader, and JSON lets stand: escaped, it stays the same.
+_RISKY = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+
+
+def emit(session: Session, data: Any, show: Callable[[], None]) -> None:
+    """
+    Print *data* as the caller wants it.
+
+    Args:
+        data: What msgspec can encode; bytes count as JSON already.
+        show: Prints it for a person.
+    """
+    if session.output == "table":
+        show()
+        return
+    encoded = data if isinstance(data, bytes) else msgspec.json.encode(data)
+    if session.output == "json":
+        _write(_escaped(msgspec.json.format(encoded, indent=2)))
+    else:
+        _write(_as_yaml(encoded))
+
+
+def as_json_line(data: dict[str, Any]) -> bytes:
+    """Encode *data* as one line."""
+    return _escaped(msgspec.json.encode(data)) + b"\n"
+
+
+def print_line(text: str = "") -> None:
+    """Print a line, cleaned of what could steer a terminal."""
+    sys.stdout.write(shown(text) + "\n")
+
+
+def print_table(session: Session, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: with lines and colour on a terminal, in plain columns elsewhere."""
+    lines = [[cell(text) for text in row] for row in rows]
+    if session.is_terminal:
+        _print_rich(headers, lines)
+    else:
+        _print_plain(headers, lines)
+
+
+def shown(text: str) -> str:
+    """The text without what could steer a terminal."""
+    return clean(text, limit_bytes=_SHOWN_BYTES)
+
+
+def cell(text: str) -> str:
+    """The text in one line, for a table."""
+    return " ".join(shown(text).split())
+
+
+def _write(content: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _escaped(encoded: bytes) -> bytes:
+    if encoded.isascii() and b"\x7f" not in encoded:
+        return encoded
+    return _RISKY.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded.decode()).encode()
+
+
+def _as_yaml(encoded: bytes) -> bytes:
+    import json
+
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(
+        json.loads(encoded),
+        Dumper=dumper,
+        sort_keys=False,
+        allow_unicode=_RISKY.search(encoded.decode()) is None,
+    )
+    return text.encode()
+
+
+def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(text) for text in row))
+    Console(highlight=False).print(table)
+
+
+def _print_plain(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    titles = [header.upper() for header in headers]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        padded = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        sys.stdout.write(padded.rstrip() + "\n")

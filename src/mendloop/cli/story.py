@@ -1,0 +1,173 @@
+"""A task's history told: each change as a sentence, each iteration with what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from mendloop.core.model import Change, Commit
+
+__all__ = ["IterationStory", "Moment", "Story", "sentence", "tell"]
+
+_UNTOLD = frozenset({"begin_step"})
+_RUN_DOORS = frozenset({"run"})
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened: when, what, by whom and by which door."""
+
+    at: datetime
+    what: str
+    by: str
+    door: str
+
+    @property
+    def is_from_outside(self) -> bool:
+        """Whether somebody else than the run did it."""
+        return self.door not in _RUN_DOORS
+
+
+class IterationStory(msgspec.Struct, kw_only=True):
+    """
+    One iteration.
+
+    Attributes:
+        iteration: Its number.
+        started_at: When it began.
+        seconds: Until its last step was recorded.
+        open: Findings open after its last review; None where none was accepted.
+        new: Findings never seen before.
+        resolved: Findings that were no longer reported.
+        reopened: Findings that came back.
+        is_tree_changed: Whether its fix changed the work tree; None where none was accepted.
+        problems: What failed.
+        moments: All that happened, in order.
+    """
+
+    iteration: int
+    started_at: datetime
+    seconds: float = 0.0
+    open: int | None = None
+    new: int = 0
+    resolved: int = 0
+    reopened: int = 0
+    is_tree_changed: bool | None = None
+    problems: list[str] = msgspec.field(default_factory=list)
+    moments: list[Moment] = msgspec.field(default_factory=list)
+
+
+class Story(msgspec.Struct, kw_only=True):
+    """What happened before the first iteration, and the iterations."""
+
+    before: list[Moment] = msgspec.field(default_factory=list)
+    iterations: list[IterationStory] = msgspec.field(default_factory=list)
+
+
+def tell(commits: Iterable[Commit]) -> Story:
+    """Tell the story of *commits*, which are all of a task's, oldest first."""
+    story = Story()
+    for commit in commits:
+        for change in commit.changes:
+            _add(story, commit.at, change)
+    return story
+
+
+def sentence(change: Change) -> str:
+    """Say in words what *change* did."""
+    told = _SENTENCES.get(change.do)
+    return told(change.facts) if told else change.do.replace("_", " ")
+
+
+def _add(story: Story, at: datetime, change: Change) -> None:
+    facts = change.facts
+    if change.do == "increment" and "limit" in facts:
+        story.iterations.append(IterationStory(iteration=facts["iteration"], started_at=at))
+    if change.do in _UNTOLD:
+        return
+    moment = Moment(at=at, what=sentence(change), by=change.by, door=change.door)
+    if not story.iterations:
+        story.before.append(moment)
+        return
+    current = story.iterations[-1]
+    current.moments.append(moment)
+    if change.do in {"record_review", "record_fix"}:
+        current.seconds = (at - current.started_at).total_seconds()
+        _count(current, change)
+
+
+def _count(current: IterationStory, change: Change) -> None:
+    facts = change.facts
+    if change.do == "record_review":
+        current.new += facts.get("new", 0)
+        current.resolved += facts.get("resolved", 0)
+        current.reopened += facts.get("reopened", 0)
+        current.open = facts.get("open", current.open)
+    elif "problem" not in facts:
+        current.is_tree_changed = bool(facts.get("is_tree_changed")) or bool(
+            current.is_tree_changed
+        )
+    if facts.get("problem"):
+        current.problems.append(str(facts["problem"]))
+
+
+def _say_increment(facts: dict[str, Any]) -> str:
+    if "limit" not in facts:
+        return "a further iteration was refused: the limit is spent"
+    return f"iteration {facts['iteration']} of at most {facts['limit']} began"
+
+
+def _say_review(facts: dict[str, Any]) -> str:
+    counts = (
+        f"{facts.get('open', 0)} open, {facts.get('new', 0)} new, "
+        f"{facts.get('resolved', 0)} resolved, {facts.get('reopened', 0)} came back"
+    )
+    if facts.get("problem"):
+        return f"review failed ({facts['problem']}): {counts}"
+    return f"review: {counts}"
+
+
+def _say_fix(facts: dict[str, Any]) -> str:
+    if facts.get("problem"):
+        return f"fix failed: {facts['problem'].removeprefix('fix: ')}"
+    return "fix changed the work tree" if facts.get("is_tree_changed") else "fix changed nothing"
+
+
+def _say_resume(facts: dict[str, Any]) -> str:
+    return f"resumed after {facts.get('from', '?')}{_raised(facts)}"
+
+
+def _say_configure(facts: dict[str, Any]) -> str:
+    return f"settings changed{_raised(facts)}"
+
+
+def _raised(facts: dict[str, Any]) -> str:
+    changes = [
+        f"{name} {fact['from']} -> {fact['to']}"
+        for name, fact in facts.items()
+        if isinstance(fact, dict) and {"from", "to"} <= fact.keys()
+    ]
+    return f": {', '.join(changes)}" if changes else ""
+
+
+def _say_feedback(facts: dict[str, Any]) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in facts.items() if name != "known")
+    return f"feedback: {counts or 'nothing new'}"
+
+
+_SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "create": lambda _: "created",
+    "configure": _say_configure,
+    "increment": _say_increment,
+    "append_feedback": _say_feedback,
+    "put_state": lambda facts: f"written whole by another program at {facts or 'its beginning'}",
+    "pause": lambda facts: f"paused: {facts.get('reason', '')}",
+    "resume": _say_resume,
+    "stop": lambda facts: f"stopped: {facts.get('reason', '')}",
+    "begin_step": lambda facts: f"{facts.get('step', 'step')} began",
+    "record_review": _say_review,
+    "record_fix": _say_fix,
+    "finish": lambda facts: f"ended: {facts.get('stop_reason', '')}, {facts.get('detail', '')}",
+}

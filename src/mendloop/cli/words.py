@@ -1,0 +1,134 @@
+"""A task's state in words: times, holders, counts, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from datetime import UTC, datetime
+
+from mendloop.cli.session import Session
+from mendloop.core.model import (
+    FeedbackEntry,
+    Lease,
+    Ledger,
+    RemediationState,
+    Settings,
+    Severity,
+    StopReason,
+)
+
+__all__ = [
+    "advice",
+    "count_open",
+    "duration_words",
+    "holder_words",
+    "ledger_of",
+    "local_time",
+    "open_words",
+    "place_words",
+    "relative_time",
+    "settings_of",
+    "time_words",
+    "what_it_does",
+]
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def local_time(instant: datetime) -> str:
+    """The instant on this machine's wall clock."""
+    return instant.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def relative_time(instant: datetime, *, now: datetime | None = None) -> str:
+    """How long ago it was."""
+    seconds = ((now or datetime.now(UTC)) - instant).total_seconds()
+    words = duration_words(abs(seconds))
+    return f"{words} ago" if seconds >= 0 else f"in {words}"
+
+
+def time_words(instant: datetime) -> str:
+    """The instant, local and relative."""
+    return f"{local_time(instant)} ({relative_time(instant)})"
+
+
+def duration_words(seconds: float) -> str:
+    """A duration in its largest unit."""
+    for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def ledger_of(state: RemediationState) -> Ledger | None:
+    """Our part of *state*, or None where another program wrote it."""
+    return state.mendloop if isinstance(state.mendloop, Ledger) else None
+
+
+def settings_of(state: RemediationState) -> Settings:
+    """What decides when the loop of *state* stops."""
+    ledger = ledger_of(state)
+    return ledger.settings if ledger else Settings()
+
+
+def count_open(state: RemediationState) -> dict[str, int]:
+    """Open findings by severity, the worst first; those with none too."""
+    counts = Counter(entry.severity for entry in state.feedback_history if not entry.resolved)
+    return {str(severity): counts[severity] for severity in reversed(Severity)}
+
+
+def open_words(counts: dict[str, int]) -> str:
+    """The counts of `count_open` in words."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
+
+
+def place_words(entry: FeedbackEntry) -> str:
+    """Where a finding is: file and line, as far as they are known."""
+    finding = entry.mendloop
+    if not finding:
+        return ""
+    return f"{finding.path}:{finding.line}" if finding.line else finding.path
+
+
+def holder_words(lease: Lease) -> str:
+    """Who runs the task, and whether that process still lives where that can be told; or ""."""
+    holder = lease.holder
+    if holder is None:
+        return ""
+    from mendloop.runners.identity import is_alive
+
+    gone = ", gone" if is_alive(holder) is False else ""
+    return f"{holder.name}, pid {holder.pid}{gone}"
+
+
+def what_it_does(state: RemediationState) -> str:
+    """Status and what is finer than it: phase, or why it ended."""
+    ledger = ledger_of(state)
+    finer = (ledger.stop_reason or ledger.phase) if ledger else None
+    if finer is None or str(finer).casefold() == str(state.status).casefold():
+        return str(state.status)
+    if finer == StopReason.MAX_ITERATIONS:
+        return str(state.status)
+    return f"{state.status} ({finer})"
+
+
+def advice(session: Session, state: RemediationState) -> str:
+    """What to type next, or "" where there is nothing to do."""
+    ledger = ledger_of(state)
+    task = shlex.quote(state.task_id)
+    store = session.store_option
+    run_it = f"then `mendloop run {task} ...{store}` as before"
+    if ledger is not None and ledger.pause is not None:
+        return f"`mendloop resume {task}{store}`, {run_it}"
+    if not state.status.is_ended:
+        if ledger is not None and ledger.lease.holder is not None:
+            return f"wait for the run, or `mendloop pause {task} --reason WHY{store}`"
+        return f"`mendloop run {task} ...{store}` goes on"
+    reason = ledger.stop_reason if ledger else None
+    if reason is StopReason.COMPLETED or (reason is None and state.status == "Completed"):
+        return ""
+    limit = settings_of(state).max_iterations
+    if state.iteration >= limit:
+        limit = max(limit, state.iteration)
+        return f"`mendloop resume {task} --max-iterations {limit + 10}{store}`, {run_it}"
+    return f"see what is wrong, then `mendloop resume {task}{store}`, {run_it}"
