@@ -19,7 +19,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mendloop.core.errors import DeserializationError, ReadOnlyState, SerializationError
+from mendloop.core.errors import (
+    DeserializationError,
+    ReadOnlyState,
+    SerializationError,
+    StateError,
+    ValidationError,
+)
 from mendloop.core.model import (
     LEDGER_SCHEMA,
     STATE_VERSION,
@@ -28,18 +34,25 @@ from mendloop.core.model import (
     IssueType,
     Lease,
     Ledger,
+    Life,
+    Phase,
     RemediationState,
     Severity,
     Status,
+    StepKind,
+    StopReason,
 )
 
-__all__ = ["decode_state", "digest", "encode", "encode_state", "rfc3339"]
+__all__ = ["decode_state", "digest", "encode", "encode_state", "rfc3339", "validated"]
 
 _CARRIED = b'"__carried__"'
 _STATE = msgspec.json.Decoder(RemediationState)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
+
+_UNREADABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
+"""What the decoder and the encoder raise for bytes and values that are no state."""
 
 _C = TypeVar("_C", bound=Carrying)
 
@@ -53,7 +66,7 @@ def encode_state(state: RemediationState) -> bytes:
     """
     try:
         return encode(state)
-    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise SerializationError(
             f"the state cannot be written as JSON: {error}", task_id=state.task_id
         ) from error
@@ -63,6 +76,21 @@ def encode(value: Carrying) -> bytes:
     """Encode one struct, the members it carries for others included."""
     quick = _ENCODER.encode(value)
     return quick if _CARRIED not in quick else bytes(_write(value))
+
+
+def validated(value: _C) -> _C:
+    """
+    Return *value* as a reader will get it: what no reader takes may not be written.
+
+    Raises:
+        ValidationError: A member is of a wrong type or out of its range, or has no JSON form.
+    """
+    try:
+        raw = encode(value)
+        _refuse_ambiguous(raw)
+        return _read(type(value), raw)
+    except (*_UNREADABLE, StateError) as error:
+        raise ValidationError(f"not a {type(value).__name__}: {error}") from error
 
 
 def decode_state(raw: bytes) -> RemediationState:
@@ -79,7 +107,7 @@ def decode_state(raw: bytes) -> RemediationState:
         if _CARRIED in raw or _ENCODER.encode(state) != raw:
             _refuse_ambiguous(raw)
             state = _read(RemediationState, raw)
-    except (msgspec.MsgspecError, UnicodeError, TypeError, RecursionError, ValueError) as error:
+    except _UNREADABLE as error:
         _refuse_newer(raw)
         raise DeserializationError(f"not a state: {error}") from error
     _refuse_newer_state(state, raw)
@@ -148,9 +176,17 @@ def _newer_reason(document: dict[str, Any]) -> str:
             if isinstance(ours.get(key), int) and ours[key] > LEDGER_SCHEMA:
                 return f"schema {ours[key]}"
     entries = document.get("feedback_history")
-    checks: list[tuple[Any, str, type[StrEnum]]] = [(document, "status", Status)]
+    step = ours.get("step") if isinstance(ours, dict) else None
+    checks: list[tuple[Any, str, type[StrEnum]]] = [
+        (document, "status", Status),
+        (ours, "phase", Phase),
+        (ours, "stop_reason", StopReason),
+        (step, "kind", StepKind),
+    ]
     for entry in entries if isinstance(entries, list) else []:
+        finding = entry.get("mendloop") if isinstance(entry, dict) else None
         checks += [(entry, "severity", Severity), (entry, "issue_type", IssueType)]
+        checks.append((finding, "life", Life))
     for holder, key, enum in checks:
         value = holder.get(key) if isinstance(holder, dict) else None
         if isinstance(value, str) and value not in set(enum):

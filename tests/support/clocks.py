@@ -1,0 +1,33 @@
+"""A clock that a test sets."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["SteppedClock"]
+
+
+class SteppedClock:
+    """Time that passes only when somebody sleeps; each look at the day moves it by a microsecond."""
+
+    def __init__(self) -> None:
+        self.slept_seconds: list[float] = []
+        self._day = datetime(2026, 1, 1, tzinfo=UTC)
+        self._monotonic_seconds = 1000.0
+
+    def now(self) -> datetime:
+        self._day += timedelta(microseconds=1)
+        return self._day
+
+    def monotonic_seconds(self) -> float:
+        return self._monotonic_seconds
+
+    def pass_seconds(self, seconds: float) -> None:
+        self._monotonic_seconds += seconds
+        self._day += timedelta(seconds=seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_seconds.append(seconds)
+        self.pass_seconds(seconds)
+        await asyncio.sleep(0)

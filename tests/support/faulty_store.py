@@ -1,0 +1,155 @@
+"""
+A store whose faults a test chooses, wrapped around a real one.
+
+Before each write the test's *choose* is asked with the operation ("create", "replace", "get", ...)
+and the kind of document; it names a fault or None.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar, cast
+
+import msgspec
+
+from mendloop.core.errors import RevisionConflict, StoreFull, StoreUnavailable
+from mendloop.stores.port import Document, Page, Store
+
+__all__ = [
+    "CONFLICT",
+    "DOWN",
+    "FULL",
+    "HANG",
+    "LOST_ANSWER",
+    "SILENT",
+    "Choose",
+    "Fault",
+    "FaultyStore",
+    "at_random",
+    "in_turn",
+]
+
+
+_T = TypeVar("_T")
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """
+    What goes wrong in one call.
+
+    Attributes:
+        is_done: Whether the inner store does the call all the same.
+        error: What the caller gets, or None where it gets the answer after all.
+        delay_seconds: How late the answer comes; the call itself is done first.
+    """
+
+    is_done: bool
+    error: Callable[[], Exception] | None
+    delay_seconds: float = 0.0
+
+
+LOST_ANSWER = Fault(is_done=True, error=lambda: StoreUnavailable("lost", maybe_stored=True))
+SILENT = Fault(is_done=False, error=lambda: StoreUnavailable("silent", maybe_stored=True))
+DOWN = Fault(is_done=False, error=lambda: StoreUnavailable("down"))
+CONFLICT = Fault(is_done=False, error=lambda: RevisionConflict("moved"))
+FULL = Fault(is_done=False, error=lambda: StoreFull("full"))
+HANG = Fault(is_done=True, error=None, delay_seconds=1e6)
+
+Choose = Callable[[str, str], Fault | None]
+
+
+class FaultyStore:
+    """Wraps a store, and keeps a count of the calls that it was asked for."""
+
+    def __init__(self, store: Store, choose: Choose = lambda _operation, _kind: None) -> None:
+        self.choose = choose
+        self.calls: Counter[str] = Counter()
+        self._store = store
+
+    async def get(self, kind: str, key: str) -> Document | None:
+        return await self._call("get", kind, lambda: self._store.get(kind, key))
+
+    async def create(
+        self,
+        kind: str,
+        key: str,
+        body: bytes,
+        *,
+        fields: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Document:
+        return await self._call(
+            "create",
+            kind,
+            lambda: self._store.create(kind, key, body, fields=fields, labels=labels),
+        )
+
+    async def replace(
+        self,
+        document: Document,
+        body: bytes,
+        *,
+        fields: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Document:
+        return await self._call(
+            "replace",
+            document.kind,
+            lambda: self._store.replace(document, body, fields=fields, labels=labels),
+        )
+
+    async def delete(self, document: Document) -> None:
+        await self._call("delete", document.kind, lambda: self._store.delete(document))
+
+    async def list(
+        self,
+        kind: str,
+        *,
+        prefix: str = "",
+        labels: Mapping[str, str] | None = None,
+        limit: int = 500,
+        cursor: str | None = None,
+    ) -> Page:
+        return await self._store.list(
+            kind, prefix=prefix, labels=labels, limit=limit, cursor=cursor
+        )
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def _call(self, operation: str, kind: str, call: Callable[[], Awaitable[_T]]) -> _T:
+        self.calls[f"{operation} {kind}"] += 1
+        fault = self.choose(operation, kind)
+        if fault is None:
+            return await call()
+        answer = await call() if fault.is_done else None
+        await asyncio.sleep(fault.delay_seconds)
+        if fault.error is not None:
+            raise fault.error()
+        return cast("_T", answer)
+
+
+def in_turn(faults: Iterable[Fault | None], *, kind: str = "head") -> Choose:
+    """Give the writes of *kind* these faults one after another, then none."""
+    left = deque(faults)
+
+    def choose(operation: str, asked: str) -> Fault | None:
+        is_write = operation in {"create", "replace"} and asked == kind
+        return left.popleft() if is_write and left else None
+
+    return choose
+
+
+def at_random(faults: tuple[Fault, ...], *, rate: float, seed: int) -> Choose:
+    """Give writes, and reads where the fault is one of theirs too, one of *faults* at *rate*."""
+    dice = random.Random(seed)
+
+    def choose(operation: str, _kind: str) -> Fault | None:
+        if dice.random() >= rate:
+            return None
+        return dice.choice(faults) if operation in {"create", "replace"} else DOWN
+
+    return choose
