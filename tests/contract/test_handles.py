@@ -89,8 +89,10 @@ async def test_cancelled_calls_hold_up_nobody(store: Store, other: Store) -> Non
     """A crowd of cancelled callers leaves no lock behind."""
     document = await store.create("head", "a", b"0")
     for _ in range(10):
-        crowd = [asyncio.create_task(store.replace(document, b"1")) for _ in range(10)]
-        crowd += [asyncio.create_task(store.list("head")) for _ in range(10)]
+        crowd: list[asyncio.Task[object]] = []
+        for _ in range(10):
+            crowd.append(asyncio.create_task(store.replace(document, b"1")))
+            crowd.append(asyncio.create_task(store.list("head")))
         await asyncio.sleep(0)
         for task in crowd:
             task.cancel()

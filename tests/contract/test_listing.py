@@ -11,7 +11,8 @@ from mendloop.stores.port import Document, Store
 
 
 async def list_all(store: Store, *, limit: int = 500, prefix: str = "") -> list[Document]:
-    documents, cursor = [], None
+    documents: list[Document] = []
+    cursor = None
     while True:
         page = await store.list("head", prefix=prefix, limit=limit, cursor=cursor)
         assert len(page.documents) <= limit

@@ -101,6 +101,7 @@ def test_outcome_is_unknown_only_in_a_commit(
         (errno.EROFS, StoreReadOnly),
         (errno.EACCES, StoreReadOnly),
         (errno.EIO, StoreUnavailable),
+        (errno.ENOTDIR, StoreError),
     ],
 )
 def test_system_errors_have_the_same_meanings(code: int, meaning: type[StoreError]) -> None:

@@ -1,4 +1,5 @@
 """Files and folders that may be read and not written, and those that are made."""
+# ruff: noqa: ASYNC240 - a test may wait for its disk
 
 from __future__ import annotations
 
@@ -87,6 +88,16 @@ async def test_unreadable_file_is_named(script: Script, open_folder: Path, morta
     path.chmod(0)
     told = await run_as(script, mortal, path)
     assert told["open"].startswith(f"StoreError: {path} may not be read")
+
+
+async def test_folder_that_may_not_be_entered_is_named(
+    script: Script, open_folder: Path, mortal: int
+) -> None:
+    """A store behind a closed folder is refused with words."""
+    path = open_folder / "closed" / "store.db"
+    await make_store(path)
+    told = await run_as(script, mortal, path)
+    assert told["open"].startswith(f"StoreReadOnly: {path}: Permission denied; ")
 
 
 async def test_new_store_is_for_its_user_only(tmp_path: Path) -> None:

@@ -84,6 +84,9 @@ _ADVICE: Mapping[type[StateError], str] = {
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_PASSING = frozenset(
+    {errno.EAGAIN, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 _DAMAGED_IO = frozenset({apsw.SQLITE_IOERR_CORRUPTFS, apsw.SQLITE_IOERR_DATA})
 # A failing sync is not in here: what it did not sync may be on the disk all the same.
 _GROWING_IO = frozenset(
@@ -118,13 +121,15 @@ def from_sqlite(
 
 
 def from_os(error: OSError, path: Path) -> StoreError:
-    """Say what a system call's failure means to a caller, before SQLite had the file."""
-    meaning: type[StoreError] = StoreUnavailable
-    if error.errno in _NO_ROOM:
-        meaning = StoreFull
-    elif error.errno in _DENIED:
-        meaning = StoreReadOnly
-    return meaning(f"{path}: {error.strerror}; {_ADVICE[meaning]}")
+    """Say what the failure of a system call beside SQLite means to a caller."""
+    for codes, meaning in (
+        (_NO_ROOM, StoreFull),
+        (_DENIED, StoreReadOnly),
+        (_PASSING, StoreUnavailable),
+    ):
+        if error.errno in codes:
+            return meaning(f"{path}: {error.strerror}; {_ADVICE[meaning]}")
+    return StoreError(f"{path}: {error.strerror}; name another file")
 
 
 def _is_from_system(error: apsw.Error) -> bool:

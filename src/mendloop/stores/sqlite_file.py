@@ -17,7 +17,6 @@ from typing import NamedTuple
 import apsw
 
 from mendloop.core.errors import StoreCorrupt, StoreError, StoreReadOnly, StoreTooNew
-from mendloop.stores.sqlite_errors import from_os
 
 __all__ = ["APPLICATION_ID", "LAYOUT", "Opened", "network_mount", "open_file"]
 
@@ -104,10 +103,11 @@ def open_file(path: Path) -> Opened:
     Raises:
         StoreCorrupt: It is a folder, empty, damaged, or another program's.
         StoreTooNew: A newer mendloop laid it out; nothing was touched.
-        StoreReadOnly: There is none and it cannot be made.
-        StoreError: It is on a network file system, or may not be read.
-        apsw.Error: SQLite's own refusals, for the caller to translate.
+        StoreReadOnly: It has a log that cannot be read without writing.
+        StoreError: It is on a network file system, may not be read, or has an impossible name.
+        apsw.Error, OSError: Refusals of SQLite and of the system, for the caller to translate.
     """
+    _refuse_name(path)
     _refuse_network(path)
     if not path.exists():
         _make(path)
@@ -145,9 +145,16 @@ def network_mount(mountinfo: str, path: str) -> str | None:
     return found if is_network else None
 
 
+def _refuse_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(f"{str(path)!r} is not in UTF-8: name another file") from error
+
+
 def _refuse_network(path: Path) -> None:
     try:
-        # surrogateescape: a mount point may be in any encoding, as the path may
+        # A mount point may be in any encoding.
         text = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
     except OSError:
         return
@@ -162,18 +169,15 @@ def _refuse_network(path: Path) -> None:
 def _make(path: Path) -> None:
     """Put a whole, empty store in place, unless somebody else does so first: then theirs counts."""
     draft = path.with_name(f".mendloop-{secrets.token_hex(8)}.new")
+    _make_folders(path.parent)
     try:
-        _make_folders(path.parent)
-        try:
-            _write_durably(draft, _empty_store())
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise from_os(error, path) from error
+        _write_durably(draft, _empty_store())
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
 def _make_folders(folder: Path) -> None:

@@ -19,7 +19,7 @@ import apsw
 import msgspec
 
 from mendloop.core.errors import StoreCorrupt, StoreUnavailable
-from mendloop.stores.sqlite_errors import BUSY, from_sqlite
+from mendloop.stores.sqlite_errors import BUSY, from_os, from_sqlite
 from mendloop.stores.sqlite_file import open_file
 
 __all__ = ["Session", "Worker"]
@@ -147,6 +147,8 @@ class Session:
                 raise from_sqlite(
                     error, self._path, os_errno=os_errno, is_committing=self._is_committing
                 ) from error
+            except OSError as error:
+                raise from_os(error, self._path) from error
             except (UnicodeDecodeError, msgspec.DecodeError) as error:
                 raise StoreCorrupt(
                     f"{self._path}: a stored text is damaged; restore a copy"
