@@ -56,6 +56,7 @@ def read_outcome(
             is_complete=False,
             problem=_with_tail(outcome.problem, outcome.stderr_tail),
         )
+    root = tree.resolve()
     limit_bytes = outcome.command.capture_limit_bytes
     with (outcome.report or outcome.stdout).open("rb") as source:
         data = source.read(limit_bytes)
@@ -69,8 +70,8 @@ def read_outcome(
         exit_code=code,
         is_cut=is_cut,
         ok_exit_codes=reviewer.ok_exit_codes,
-        context=_Lines(tree),
-        root=tree,
+        context=_Lines(root),
+        root=root,
         known_format=known_format,
     )
     if report.is_complete:
@@ -89,7 +90,7 @@ class _Lines:
     """The text of a line of a file in the work tree; "" where there is none."""
 
     def __init__(self, tree: Path) -> None:
-        self._tree = tree.resolve()
+        self._tree = tree
         self._files: OrderedDict[str, list[str]] = OrderedDict()
 
     def __call__(self, path: str, line: int) -> str:
