@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from datetime import UTC
 
 import msgspec
 
+from mendloop.core.codec import validated
 from mendloop.core.commands import AppendFeedback, Context
 from mendloop.core.errors import ValidationError
 from mendloop.core.findings import RawFinding, Report
@@ -24,15 +26,29 @@ from mendloop.core.text import (
     NOTE_LIMIT_BYTES,
     PATH_LIMIT_BYTES,
     RULE_LIMIT_BYTES,
+    Redactor,
     no_redaction,
     tidy,
 )
 from mendloop.core.transitions.outcome import Transition, ledger_of, require, revise
 
-__all__ = ["PERSON", "Tally", "append_feedback", "merge_reports", "open_digest", "open_entries"]
+__all__ = [
+    "PERSON",
+    "Tally",
+    "append_feedback",
+    "comment_id_of",
+    "in_utc",
+    "merge_reports",
+    "open_digest",
+    "open_entries",
+    "reviewer_name",
+]
 
 PERSON = "person"
 """The source of findings that no reviewer command brought."""
+
+_SOURCE_PART_LIMIT_BYTES = RULE_LIMIT_BYTES // 2
+_LINE_LIMIT = 2**31 - 1
 
 _replace = msgspec.structs.replace
 
@@ -55,12 +71,12 @@ def append_feedback(
 
     Raises:
         StateNotFound: There is no such task.
-        ValidationError: A description is empty.
+        ValidationError: A description is empty, or a member is of a wrong type.
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
     history = _History(state.feedback_history, state.iteration, context)
-    ids = [history.report(_person_entry(entry, context)) for entry in command.entries]
+    ids = [history.deliver(_person_entry(entry, context)) for entry in command.entries]
     tally = history.tally
     result = {"new": tally.new, "known": tally.known, "edited": tally.edited, "ids": ids}
     if not (tally.new or tally.edited or tally.reopened):
@@ -82,8 +98,10 @@ def merge_reports(
 ) -> tuple[tuple[FeedbackEntry, ...], Tally]:
     """Take in one review: the history after it, and what changed."""
     history = _History(state.feedback_history, state.iteration, context)
+    reported = {
+        history.report(entry) for report in reports for entry in _report_entries(report, context)
+    }
     for report in reports:
-        reported = {history.report(entry) for entry in _report_entries(report, context)}
         if report.is_complete:
             history.resolve_absent(report, reported)
     return tuple(history.entries), history.tally
@@ -108,7 +126,7 @@ def _facts(tally: Tally) -> dict[str, int]:
 
 def _report_entries(report: Report, context: Context) -> Iterable[FeedbackEntry]:
     for finding, ordinal in zip(report.findings, number_findings(report.findings), strict=True):
-        source = f"{report.reviewer}:{finding.tool}" if finding.tool else report.reviewer
+        source = _source(report.reviewer, finding.tool, context)
         name = fingerprint(finding, source=source, ordinal=ordinal)
         yield _entry(
             finding,
@@ -140,12 +158,37 @@ def _person_entry(entry: FeedbackEntry, context: Context) -> FeedbackEntry:
     name = fingerprint(finding, source=f"{PERSON}:{entry.author}", ordinal=0)
     clean = _entry(
         finding,
-        Finding(fingerprint=name, source=given.source),
+        Finding(
+            fingerprint=name,
+            source=tidy(given.source, limit_bytes=RULE_LIMIT_BYTES, redact=context.redact),
+        ),
         comment_id=entry.pr_comment_id or f"{PERSON}:{name}",
         author=entry.author or context.by,
         context=context,
     )
-    return _replace(clean, timestamp=entry.timestamp, extra=entry.extra)
+    return validated(in_utc(_replace(clean, timestamp=entry.timestamp, extra=entry.extra)))
+
+
+def in_utc(entry: FeedbackEntry) -> FeedbackEntry:
+    """
+    Return *entry* with its time in UTC, as the specification's readers expect it.
+
+    Raises:
+        ValidationError: It has no time zone, or is out of range in UTC.
+    """
+    if entry.timestamp.tzinfo is None:
+        raise ValidationError("a finding's timestamp needs a time zone")
+    if not entry.timestamp.utcoffset():
+        return entry
+    try:
+        timestamp = entry.timestamp.astimezone(UTC)
+    except OverflowError as error:
+        raise ValidationError(f"a finding's timestamp is out of range: {error}") from error
+    extra = entry.extra
+    if isinstance(extra, dict):
+        # The exact spelling of the time, kept by the codec, is of the time before.
+        extra = {key: raw for key, raw in extra.items() if key != "timestamp"} or msgspec.UNSET
+    return _replace(entry, timestamp=timestamp, extra=extra)
 
 
 def _entry(
@@ -163,27 +206,44 @@ def _entry(
         issue_type=raw.issue_type,
         description=clean(raw.description, DESCRIPTION_LIMIT_BYTES),
         resolved=False,
-        pr_comment_id=_comment_id(comment_id),
+        pr_comment_id=comment_id_of(comment_id),
         mendloop=_replace(
             finding,
-            source=clean(finding.source, RULE_LIMIT_BYTES),
             rule=clean(raw.rule, RULE_LIMIT_BYTES),
             path=clean(raw.path, PATH_LIMIT_BYTES),
-            line=max(raw.line, 0),
+            line=min(max(raw.line, 0), _LINE_LIMIT),
             note=clean(raw.note, NOTE_LIMIT_BYTES),
             op_id=context.op_id,
         ),
     )
 
 
-def _comment_id(given: str) -> str:
-    """Two ids that differ only in what is cut or cleaned away stay two."""
-    kept = tidy(given, limit_bytes=COMMENT_ID_LIMIT_BYTES, redact=no_redaction)
+def comment_id_of(given: str) -> str:
+    """The comment id that *given* is kept under."""
+    return _distinct(given, COMMENT_ID_LIMIT_BYTES, no_redaction)
+
+
+def _distinct(given: str, limit_bytes: int, redact: Redactor) -> str:
+    """Clean a name; two that differ only in what is cut or cleaned away stay two."""
+    kept = tidy(given, limit_bytes=limit_bytes, redact=redact)
     if kept == given:
         return kept
     name = hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()[:16]
-    room = COMMENT_ID_LIMIT_BYTES - len(name) - 1
-    return f"{tidy(given, limit_bytes=room, redact=no_redaction)}#{name}"
+    room = limit_bytes - len(name) - 1
+    return f"{tidy(given, limit_bytes=room, redact=redact)}#{name}"
+
+
+def reviewer_name(given: str, context: Context) -> str:
+    """The name that a reviewer is kept under."""
+    return _distinct(given, _SOURCE_PART_LIMIT_BYTES, context.redact)
+
+
+def _source(reviewer: str, tool: str, context: Context) -> str:
+    """Name who reports: what is before the first colon names one reviewer, and never a person."""
+    name = reviewer_name(reviewer, context).replace("%", "%25").replace(":", "%3A")
+    if name == PERSON:
+        name = f"%{ord(name[0]):X}{name[1:]}"
+    return f"{name}:{_distinct(tool, _SOURCE_PART_LIMIT_BYTES, context.redact)}" if tool else name
 
 
 class _History:
@@ -207,14 +267,26 @@ class _History:
 
     def report(self, entry: FeedbackEntry) -> str:
         """Take one reported finding in; returns the comment id that it is kept under."""
-        place = self._places.get(f"id {entry.pr_comment_id}")
-        if place is None and isinstance(entry.mendloop, Finding):
-            place = self._places.get(f"fingerprint {entry.mendloop.fingerprint}")
+        place = self._place(entry)
         if place is None:
             self._add(entry)
             return entry.pr_comment_id
         self._seen_again(place, entry)
         return self.entries[place].pr_comment_id
+
+    def deliver(self, entry: FeedbackEntry) -> str:
+        """Take one in that may have come before: the very same again is no return of it."""
+        place = self._place(entry)
+        if place is None or not _is_same(self.entries[place], entry):
+            return self.report(entry)
+        self.tally.known += 1
+        return self.entries[place].pr_comment_id
+
+    def _place(self, entry: FeedbackEntry) -> int | None:
+        place = self._places.get(f"id {entry.pr_comment_id}")
+        if place is None and isinstance(entry.mendloop, Finding):
+            place = self._places.get(f"fingerprint {entry.mendloop.fingerprint}")
+        return place
 
     def _add(self, entry: FeedbackEntry) -> None:
         if isinstance(entry.mendloop, Finding):
@@ -251,8 +323,11 @@ class _History:
         self, kept: FeedbackEntry, entry: FeedbackEntry
     ) -> Finding | msgspec.UnsetType:
         known, seen = kept.mendloop, entry.mendloop
-        if not isinstance(known, Finding) or not isinstance(seen, Finding):
-            return seen
+        if not isinstance(seen, Finding):
+            return known
+        if not isinstance(known, Finding):
+            # Another program took it down from a person: no tool may resolve it.
+            known = _replace(seen, source=PERSON, first_iteration=self._iteration)
         known = _replace(
             known,
             path=seen.path or known.path,
@@ -265,12 +340,18 @@ class _History:
         return _replace(known, life=Life.REOPENED, resolved_iteration=None, times_returned=times)
 
     def resolve_absent(self, report: Report, reported: set[str]) -> None:
-        """Resolve what a complete *report* speaks for and no longer has."""
+        """Resolve what a complete *report* speaks for and no report of the review has."""
+        reviewer = _source(report.reviewer, "", self._context)
+        tools = {_source(report.reviewer, tool, self._context) for tool in report.tools}
         for place, entry in enumerate(self.entries):
             finding = entry.mendloop
             if entry.resolved or entry.pr_comment_id in reported:
                 continue
-            if isinstance(finding, Finding) and _speaks_for(report, finding.source):
+            if isinstance(finding, Finding) and (
+                finding.source in tools
+                if tools
+                else finding.source == reviewer or finding.source.startswith(f"{reviewer}:")
+            ):
                 self.tally.resolved += 1
                 self.entries[place] = _replace(
                     entry,
@@ -281,7 +362,9 @@ class _History:
                 )
 
 
-def _speaks_for(report: Report, source: str) -> bool:
-    if report.tools:
-        return source in {f"{report.reviewer}:{tool}" for tool in report.tools}
-    return source == report.reviewer or source.startswith(f"{report.reviewer}:")
+def _is_same(kept: FeedbackEntry, given: FeedbackEntry) -> bool:
+    return (kept.timestamp, kept.description, kept.severity) == (
+        given.timestamp,
+        given.description,
+        given.severity,
+    )

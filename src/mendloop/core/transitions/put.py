@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import msgspec
 
+from mendloop.core.codec import decode_state, encode_state
 from mendloop.core.commands import Context, PutState
-from mendloop.core.errors import RevisionConflict, StateExists, ValidationError
-from mendloop.core.model import FeedbackEntry, Lease, Ledger, RemediationState
+from mendloop.core.errors import RevisionConflict, StateError, StateExists, ValidationError
+from mendloop.core.model import FeedbackEntry, Finding, Lease, Ledger, RemediationState
 from mendloop.core.text import (
     AUTHOR_LIMIT_BYTES,
     DESCRIPTION_LIMIT_BYTES,
     ERROR_MESSAGE_LIMIT_BYTES,
     METADATA_KEY_LIMIT_BYTES,
     METADATA_VALUE_LIMIT_BYTES,
+    NOTE_LIMIT_BYTES,
+    PATH_LIMIT_BYTES,
+    RULE_LIMIT_BYTES,
     tidy,
 )
+from mendloop.core.transitions.ledger import comment_id_of, in_utc
 from mendloop.core.transitions.outcome import Transition, ledger_of, revise
 
 __all__ = ["put_state"]
@@ -28,9 +33,9 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
 
     Raises:
         StateExists: The caller's state is new, and there is one already.
-        RevisionConflict: The stored state moved since the caller read it.
+        RevisionConflict: The stored state moved, or went, since the caller read it.
         ValidationError: It would lower the counter, lose a finding, give two findings one comment
-            id, or name another task.
+            id, name another task, or be a state that no reader takes.
     """
     given = command.state
     if given.task_id != context.task_id:
@@ -38,9 +43,14 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
             f"the state names task {given.task_id!a}, not {context.task_id!a}",
             task_id=context.task_id,
         )
+    given = _cleaned(given, state, context)
     _refuse_equal_ids(given)
     mine = ledger_of(given, context)
     if state is None:
+        if mine.commit:
+            raise RevisionConflict(
+                f"task {context.task_id} is gone since it was read", task_id=context.task_id
+            )
         ours = _replace(
             mine, incarnation=context.token, commit=0, lease=Lease(), commits=(), sealed=()
         )
@@ -50,9 +60,19 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
         kept = ledger_of(state, context)
         ours = _replace(mine, lease=kept.lease, commits=kept.commits, sealed=kept.sealed)
     return Transition(
-        state=revise(_cleaned(given, state, context), ours, last_update=context.now),
+        state=_readable(revise(given, ours, last_update=context.now)),
         facts={"iteration": given.iteration, "status": given.status},
     )
+
+
+def _readable(state: RemediationState) -> RemediationState:
+    """The state as a reader will get it: one that no reader takes may not be written."""
+    try:
+        return decode_state(encode_state(state))
+    except StateError as error:
+        raise ValidationError(
+            f"this is no state to write: {error}", task_id=state.task_id
+        ) from error
 
 
 def _cleaned(
@@ -64,10 +84,21 @@ def _cleaned(
         return tidy(text, limit_bytes=limit_bytes, redact=context.redact)
 
     def clean_entry(entry: FeedbackEntry) -> FeedbackEntry:
+        finding = entry.mendloop
+        if isinstance(finding, Finding):
+            finding = _replace(
+                finding,
+                source=clean(finding.source, RULE_LIMIT_BYTES),
+                rule=clean(finding.rule, RULE_LIMIT_BYTES),
+                path=clean(finding.path, PATH_LIMIT_BYTES),
+                note=clean(finding.note, NOTE_LIMIT_BYTES),
+            )
         return _replace(
-            entry,
+            in_utc(entry),
             author=clean(entry.author, AUTHOR_LIMIT_BYTES),
             description=clean(entry.description, DESCRIPTION_LIMIT_BYTES),
+            pr_comment_id=comment_id_of(entry.pr_comment_id),
+            mendloop=finding,
         )
 
     known_entries = {e.pr_comment_id: e for e in stored.feedback_history} if stored else {}
@@ -96,6 +127,11 @@ def _cleaned(
 def _refuse_stale(state: RemediationState, given: RemediationState, context: Context) -> None:
     if not isinstance(given.mendloop, Ledger) and isinstance(state.mendloop, Ledger):
         raise StateExists(f"task {context.task_id} exists already", task_id=context.task_id)
+    if not isinstance(state.mendloop, Ledger) and given.last_update != state.last_update:
+        raise RevisionConflict(
+            f"task {context.task_id} was written by another program since it was read",
+            task_id=context.task_id,
+        )
     current, mine = ledger_of(state, context), ledger_of(given, context)
     if (current.incarnation, current.commit) != (mine.incarnation, mine.commit):
         raise RevisionConflict(

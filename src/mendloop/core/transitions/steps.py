@@ -14,7 +14,7 @@ from mendloop.core.model import (
     Step,
     StepKind,
 )
-from mendloop.core.transitions.ledger import merge_reports, open_digest
+from mendloop.core.transitions.ledger import merge_reports, open_digest, reviewer_name
 from mendloop.core.transitions.outcome import (
     Transition,
     check_holder,
@@ -28,7 +28,7 @@ from mendloop.core.transitions.outcome import (
 __all__ = ["begin_step", "record_fix", "record_review"]
 
 ROUNDS_KEPT = 20
-"""The head keeps this many reviews; the history has them all."""
+"""The head keeps this many reviews, or as many as tell no progress; the history has them all."""
 
 _replace = msgspec.structs.replace
 
@@ -70,7 +70,7 @@ def record_review(
     step = _begun(state, ledger, StepKind.REVIEW)
     entries, tally = merge_reports(state, command.reports, context)
     problems = [f"{r.reviewer}: {r.problem}" for r in command.reports if not r.is_complete]
-    ledger = _replace(ledger, sources=_sources(state, ledger, command))
+    ledger = _replace(ledger, sources=_sources(state, ledger, command, context))
     facts = {"iteration": state.iteration, "open": sum(not e.resolved for e in entries)}
     facts |= {name: getattr(tally, name) for name in ("new", "resolved", "reopened")}
     errors = state.error_messages
@@ -90,7 +90,8 @@ def record_review(
             open_digest=open_digest(entries),
             tree=step.tree,
         )
-        ledger = _replace(ledger, step=None, rounds=(*ledger.rounds, closed)[-ROUNDS_KEPT:])
+        kept = max(ROUNDS_KEPT, ledger.settings.no_progress_rounds)
+        ledger = _replace(ledger, step=None, rounds=(*ledger.rounds, closed)[-kept:])
         facts_out = {**facts, "tree": step.tree, "open_digest": closed.open_digest}
     state = revise(
         state,
@@ -141,11 +142,14 @@ def _failed(ledger: Ledger, step: Step) -> Ledger:
     return _replace(ledger, step=Step(kind=step.kind, failures=step.failures + 1))
 
 
-def _sources(state: RemediationState, ledger: Ledger, command: RecordReview) -> dict[str, Source]:
+def _sources(
+    state: RemediationState, ledger: Ledger, command: RecordReview, context: Context
+) -> dict[str, Source]:
     sources = dict(ledger.sources)
     for report in command.reports:
-        known = sources.get(report.reviewer, Source(format=report.format))
+        name = reviewer_name(report.reviewer, context)
+        known = sources.get(name, Source(format=report.format))
         if report.is_complete:
             known = _replace(known, format=report.format, last_complete_iteration=state.iteration)
-        sources[report.reviewer] = known
+        sources[name] = known
     return sources

@@ -1,0 +1,272 @@
+"""Findings: what is new, what is gone, what came back, and who may say so."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta, timezone
+from typing import Any
+
+import msgspec
+import pytest
+from drive import Driver, finding, report
+from hypothesis import given
+from hypothesis import strategies as st
+from states import NOW, entry, state
+
+from mendloop.core import commands
+from mendloop.core.codec import encode_state
+from mendloop.core.errors import StateError, ValidationError
+from mendloop.core.model import FeedbackEntry, Finding, Life, Severity, Status
+
+
+def ours(found: FeedbackEntry) -> Finding:
+    """Our part of a finding."""
+    assert isinstance(found.mendloop, Finding)
+    return found.mendloop
+
+
+def reviewed(*reviews: Any) -> Driver:
+    """A task after these reviews, each a tuple of reports."""
+    driver = Driver().start(max_iterations=100, step_attempts=100)
+    driver.increment()
+    for reports in reviews:
+        driver.review(*reports)
+    return driver
+
+
+def test_what_a_complete_review_no_longer_reports_is_resolved() -> None:
+    """Absent from a complete review by the same source: verified, with its iteration."""
+    driver = reviewed((report("a", "b"),), (report("b"),))
+    assert ["fault b"] == driver.open_ids()
+    gone = ours(driver.state.feedback_history[0])
+    assert (Life.VERIFIED, 1) == (gone.life, gone.resolved_iteration)
+
+
+def test_another_source_resolves_nothing() -> None:
+    """A reviewer speaks only for what it reported itself."""
+    driver = reviewed((report("a"),), (report(reviewer="tests"),))
+    assert ["fault a"] == driver.open_ids()
+
+
+@pytest.mark.parametrize(("one", "other"), [("lint", "lint:ruff"), ("a", "a:b"), ("a", "a%3Ab")])
+def test_reviewers_of_similar_names_are_two(one: str, other: str) -> None:
+    """A colon in a reviewer's name makes it no tool of another reviewer."""
+    driver = reviewed((report("a", reviewer=other),), (report(reviewer=one),))
+    assert ["fault a"] == driver.open_ids()
+    driver.review(report(reviewer=other))
+    assert [] == driver.open_ids()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 5000, "check --token=ghp_0123456789abcdefghij0123456789abcdef", "a\x1b[31mb", "\udcff"],
+)
+def test_a_reviewer_resolves_its_findings_whatever_it_is_called(name: str) -> None:
+    """A name that has to be cut, redacted or cleaned still names one source."""
+    driver = reviewed((report("a", reviewer=name),), (report(reviewer=name),))
+    assert [] == driver.open_ids()
+    encode_state(driver.state)
+
+
+def test_long_names_with_one_beginning_are_two_sources() -> None:
+    """What is cut away from a name still tells it apart."""
+    driver = reviewed((report("a", reviewer="x" * 500),), (report(reviewer="x" * 501),))
+    assert ["fault a"] == driver.open_ids()
+
+
+def test_a_report_for_some_tools_resolves_only_theirs() -> None:
+    """Of a reviewer with two tools, the one that reports speaks for itself."""
+    mypy = finding("m", tool="mypy")
+    driver = reviewed((report(findings=(finding("r"), mypy)),))
+    driver.review(report(tools=("ruff",)))
+    assert ["fault m"] == driver.open_ids()
+    driver.review(report(tools=("mypy",)))
+    assert [] == driver.open_ids()
+
+
+def test_a_cut_or_failed_review_adds_and_resolves_nothing() -> None:
+    """A partial review is no evidence of absence."""
+    driver = reviewed((report("a"),), (report("b", is_complete=False, problem="cut"),))
+    assert ["fault a", "fault b"] == driver.open_ids()
+    assert 1 == len(driver.ledger.rounds)
+
+
+def test_one_failed_reviewer_leaves_the_others_word() -> None:
+    """Of two reviewers, the one that was complete still resolves what it no longer reports."""
+    both = (report("a"), report("b", reviewer="tests"))
+    failed = (report(), report(reviewer="tests", is_complete=False, problem="exit 2"))
+    assert ["fault b"] == reviewed(both, failed).open_ids()
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_what_any_report_of_a_review_has_is_not_resolved_by_it(turn: int) -> None:
+    """Two reports of one reviewer are one word, in whatever order they come."""
+    reports = (report("a", "b"), report("c"))[::turn]
+    driver = reviewed(reports, reports)
+    assert ["fault a", "fault b", "fault c"] == sorted(driver.open_ids())
+    assert [0, 0, 0] == [ours(e).times_returned for e in driver.state.feedback_history]
+
+
+def test_what_returns_is_reopened_and_counted() -> None:
+    """A finding that comes back is the same finding, and how often is kept."""
+    driver = reviewed((report("a"),), (report(),), (report("a"),), (report(),), (report("a"),))
+    [found] = driver.state.feedback_history
+    assert (Life.REOPENED, 2, None, False) == (
+        ours(found).life,
+        ours(found).times_returned,
+        ours(found).resolved_iteration,
+        found.resolved,
+    )
+
+
+def test_a_persons_finding_is_resolved_by_no_tool() -> None:
+    """Whatever linters report, what a person said stays open."""
+    driver = reviewed((report("a"),))
+    driver.append("p1")
+    driver.review(report(findings=(finding("a"), finding("p", comment_id="p1"))))
+    driver.review(report())
+    driver.review(report(reviewer="person"))
+    assert [True, False] == [e.resolved for e in driver.state.feedback_history]
+
+
+def test_what_another_program_took_down_is_a_persons() -> None:
+    """A tool that reports a comment of unknown source does not become the one to resolve it."""
+    driver = Driver(state(iteration=1, status=Status.IN_PROGRESS, feedback_history=(entry("c1"),)))
+    driver.hold()
+    driver.review(report(findings=(finding("x", comment_id="c1"),)))
+    driver.review(report())
+    assert 1 == len(driver.open_ids())
+
+
+def test_the_same_again_changes_nothing() -> None:
+    """A finding delivered twice is known, and nothing is to be written."""
+    driver = reviewed()
+    assert {"new": 1, "known": 0, "edited": 0, "ids": ["c1"]} == driver.append("c1")
+    before = driver.state
+    assert {"new": 0, "known": 1, "edited": 0, "ids": ["c1"]} == driver.append("c1")
+    assert before is driver.state
+
+
+def test_a_late_redelivery_reopens_nothing() -> None:
+    """The very same comment again is no return of a finding that was resolved since."""
+    driver = reviewed()
+    driver.append("c1")
+    [found] = driver.state.feedback_history
+    driver.set(feedback_history=(msgspec.structs.replace(found, resolved=True),))
+    assert 1 == driver.append("c1")["known"]
+    assert [] == driver.open_ids()
+    driver.append("c1", timestamp=NOW + timedelta(seconds=1))
+    assert ["it breaks"] == driver.open_ids()
+
+
+def test_an_edit_changes_the_finding_and_not_their_number() -> None:
+    """Other words or another severity under one id are an edit."""
+    driver = reviewed()
+    driver.append("c1")
+    assert 1 == driver.append("c1", severity=Severity.LOW)["edited"]
+    assert 1 == driver.append("c1", description="it hangs")["edited"]
+    [found] = driver.state.feedback_history
+    assert (Severity.HIGH, "it hangs") == (found.severity, found.description)
+
+
+def test_findings_without_an_id_get_one_of_their_content() -> None:
+    """An empty comment id is never stored."""
+    driver = reviewed()
+    assert driver.append("")["ids"] == driver.append("")["ids"]
+    driver.append("", description="another")
+    ids = [e.pr_comment_id for e in driver.state.feedback_history]
+    assert 2 == len(set(ids))
+    assert all(i.startswith("person:") for i in ids)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("a\x00b", "ab"), ("x" * 500, "x" * 501), ("\ud800", "\ud801")]
+)
+def test_ids_that_differ_only_in_what_goes_stay_two(one: str, other: str) -> None:
+    """Cleaning and cutting an id never makes one finding of two."""
+    driver = reviewed()
+    driver.append(one, other)
+    assert 2 == len({e.pr_comment_id for e in driver.state.feedback_history})
+    encode_state(driver.state)
+
+
+def test_times_are_stored_in_utc() -> None:
+    """A time with an offset is stored as the same instant in UTC."""
+    zone = timezone(timedelta(hours=-7))
+    driver = reviewed()
+    driver.append("c1", timestamp=NOW.astimezone(zone))
+    [found] = driver.state.feedback_history
+    assert (NOW, UTC) == (found.timestamp, found.timestamp.tzinfo)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"timestamp": NOW.replace(tzinfo=None)},
+        {"timestamp": NOW.replace(year=1, month=1, day=1, tzinfo=timezone(timedelta(hours=9)))},
+        {"severity": "Horrible"},
+        {"issue_type": "Style"},
+        {"description": " \n"},
+        {"extra": {"other": msgspec.Raw(b"{")}},
+    ],
+    ids=str,
+)
+def test_a_finding_that_no_reader_takes_is_refused(changes: dict[str, Any]) -> None:
+    """One bad finding is refused, and the task stays as it was."""
+    driver = reviewed()
+    before = driver.state
+    with pytest.raises(ValidationError):
+        driver.append("c1", **changes)
+    assert before is driver.state
+
+
+@pytest.mark.parametrize("changes", [{"author": 7}, {"description": 7}, {"pr_comment_id": [7]}])
+def test_a_finding_of_wrong_types_changes_nothing(changes: dict[str, Any]) -> None:
+    """Values that the types forbid do not get in."""
+    driver = reviewed()
+    before = driver.state
+    with pytest.raises((StateError, TypeError, AttributeError)):
+        driver.apply(commands.AppendFeedback(entries=(entry(**changes),)))
+    assert before is driver.state
+
+
+def test_a_line_beyond_any_file_is_kept_within_what_can_be_read() -> None:
+    """A tool's absurd line number does no harm."""
+    driver = reviewed((report(findings=(finding("a", line=10**40), finding("b", line=-5))),))
+    assert [2**31 - 1, 0] == [ours(e).line for e in driver.state.feedback_history]
+
+
+_REPORTS = st.builds(
+    lambda names, reviewer, is_complete: report(
+        *sorted(names),
+        reviewer=reviewer,
+        is_complete=is_complete,
+        problem="" if is_complete else "x",
+    ),
+    st.frozensets(st.sampled_from("abcde")),
+    st.sampled_from(["lint", "tests"]),
+    st.booleans(),
+)
+
+
+@given(st.lists(st.lists(_REPORTS, min_size=1, max_size=3), min_size=1, max_size=12))
+def test_no_finding_is_lost_and_the_order_is_stable(reviews: list[list[Any]]) -> None:
+    """Over any reviews: what was once found stays, in its place, open exactly as the rules say."""
+    driver = Driver().start(step_attempts=100)
+    driver.increment()
+    open_names: dict[tuple[str, str], bool] = {}
+    for reports in reviews:
+        before = [e.pr_comment_id for e in driver.state.feedback_history]
+        driver.review(*reports)
+        after = [e.pr_comment_id for e in driver.state.feedback_history]
+        assert before == after[: len(before)]
+        assert len(set(after)) == len(after)
+        seen = {(r.reviewer, f.identity) for r in reports for f in r.findings}
+        whole = {r.reviewer for r in reports if r.is_complete}
+        for name in open_names:
+            open_names[name] &= name in seen or name[0] not in whole
+        open_names |= dict.fromkeys(sorted(seen), True)
+    told = {
+        (ours(e).source.split(":")[0], e.description.removeprefix("fault ")): not e.resolved
+        for e in driver.state.feedback_history
+    }
+    assert open_names == told
