@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
+from mendloop.core.codec import validated
 from mendloop.core.commands import (
     AcquireLease,
     Context,
@@ -25,6 +26,7 @@ from mendloop.core.transitions.outcome import (
     lease_held,
     ledger_of,
     require,
+    vacated,
 )
 
 __all__ = ["acquire", "record_child", "release", "renew"]
@@ -38,6 +40,7 @@ def acquire(state: RemediationState | None, command: AcquireLease, context: Cont
 
     Raises:
         LeaseHeld: Somebody else has it, or it moved since it was judged to be abandoned.
+        ValidationError: Its time is no number of seconds.
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
@@ -52,7 +55,8 @@ def acquire(state: RemediationState | None, command: AcquireLease, context: Cont
             )
         if (lease.generation, lease.renewals) != command.abandoned:
             raise lease_held(state, ledger)
-    taken = Lease(
+    taken = _replace(
+        lease,
         generation=lease.generation + 1,
         holder=_replace(
             command.holder,
@@ -60,10 +64,10 @@ def acquire(state: RemediationState | None, command: AcquireLease, context: Cont
         ),
         acquired_at=context.now,
         ttl_seconds=command.ttl_seconds,
+        renewals=0,
         renewed_boottime_seconds=command.boottime_seconds,
-        child=lease.child,
     )
-    return _kept(state, ledger, taken, result={"generation": taken.generation})
+    return _kept(state, ledger, validated(taken), result={"generation": taken.generation})
 
 
 def renew(state: RemediationState | None, command: RenewLease, context: Context) -> Transition:
@@ -105,7 +109,7 @@ def release(state: RemediationState | None, command: ReleaseLease, context: Cont
     ledger = ledger_of(state, context)
     if ledger.lease.holder is None or ledger.lease.generation != command.generation:
         return Transition(state=state, is_changed=False, leaves_record=False)
-    return _kept(state, ledger, Lease(generation=ledger.lease.generation))
+    return _kept(state, ledger, vacated(ledger.lease, generation=command.generation, child=None))
 
 
 def _kept(

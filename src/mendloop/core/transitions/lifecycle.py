@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import msgspec
 
-from mendloop.core.codec import rfc3339
+from mendloop.core.codec import rfc3339, validated
 from mendloop.core.commands import (
     Configure,
     Context,
@@ -24,7 +26,6 @@ from mendloop.core.errors import (
     ValidationError,
 )
 from mendloop.core.model import (
-    Lease,
     Ledger,
     RemediationState,
     Settings,
@@ -44,12 +45,15 @@ from mendloop.core.transitions.outcome import (
     refuse_unless_running,
     require,
     revise,
+    vacated,
 )
 
 __all__ = ["configure", "create", "finish", "increment", "pause", "resume", "stop"]
 
 ITERATION_KEYS_KEPT = 20
 """The head keeps this many ``iteration_{n}_started`` keys; the history has them all."""
+
+_STARTED = re.compile(r"iteration_(0|[1-9][0-9]{0,9})_started")
 
 _replace = msgspec.structs.replace
 
@@ -60,23 +64,30 @@ def create(state: RemediationState | None, command: Create, context: Context) ->
 
     Raises:
         StateExists: It is there already.
+        ValidationError: A setting is out of its range.
     """
     if state is not None:
         raise StateExists(
             f"task {context.task_id} exists since {rfc3339(state.last_update)} or longer",
             task_id=context.task_id,
         )
-    return Transition(state=new_state(context, command.settings))
+    return Transition(state=new_state(context, _checked(command.settings)))
 
 
 def configure(state: RemediationState | None, command: Configure, context: Context) -> Transition:
-    """Change when the loop stops; the same settings again change nothing."""
+    """
+    Change when the loop stops; the same settings again change nothing.
+
+    Raises:
+        LeaseLost: The run that asks no longer holds the task.
+        ValidationError: A setting is out of its range.
+    """
     state = require(state, context)
     ledger = ledger_of(state, context)
     check_holder(state, ledger, command.generation)
-    if ledger.settings == command.settings:
+    settings = _checked(_replace(command.settings, extra=ledger.settings.extra))
+    if ledger.settings == settings:
         return Transition(state=state, is_changed=False)
-    settings = _replace(command.settings, extra=ledger.settings.extra)
     facts = _settings_facts(ledger.settings, settings)
     ledger = _replace(ledger, settings=settings)
     return Transition(state=revise(state, ledger, last_update=context.now), facts=facts)
@@ -150,12 +161,21 @@ def _limited(state: RemediationState, ledger: Ledger, max_iterations: int) -> Se
             f"iteration {state.iteration}, and a counter is never lowered",
             task_id=state.task_id,
         )
-    return _replace(ledger.settings, max_iterations=max_iterations)
+    return _checked(_replace(ledger.settings, max_iterations=max_iterations))
+
+
+def _checked(settings: Settings) -> Settings:
+    if settings.budget_seconds is not None and not math.isfinite(settings.budget_seconds):
+        raise ValidationError(f"a time budget of {settings.budget_seconds} s is no limit")
+    return validated(settings)
 
 
 def _with_start(metadata: dict[str, str], number: int, context: Context) -> dict[str, str]:
-    kept = dict(metadata)
-    kept.pop(f"iteration_{number - ITERATION_KEYS_KEPT}_started", None)
+    kept = {
+        key: text
+        for key, text in metadata.items()
+        if not (match := _STARTED.fullmatch(key)) or int(match[1]) > number - ITERATION_KEYS_KEPT
+    }
     kept[f"iteration_{number}_started"] = rfc3339(context.now)
     return kept
 
@@ -263,8 +283,9 @@ def stop(state: RemediationState | None, command: Stop, context: Context) -> Tra
     reason = tidy(command.reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
     ledger = _ended(ledger, StopReason.TERMINATED, reason)
     if ledger.lease.holder is not None:
-        generation = ledger.lease.generation + 1
-        ledger = _replace(ledger, lease=Lease(generation=generation, child=ledger.lease.child))
+        lease = ledger.lease
+        lease = vacated(lease, generation=lease.generation + 1, child=lease.child)
+        ledger = _replace(ledger, lease=lease)
     state = revise(state, ledger, status=Status.FAILED, last_update=context.now)
     return Transition(state=state, facts={"stop_reason": StopReason.TERMINATED, "reason": reason})
 
@@ -276,11 +297,19 @@ _STATUS_OF = {
 
 
 def finish(state: RemediationState | None, command: Finish, context: Context) -> Transition:
-    """End the task for the reason that was decided."""
+    """
+    End the task for the reason that was decided.
+
+    A finding that came in since keeps it from being completed: then nothing changes, and the next
+    decision sees the finding.
+    """
     state = require(state, context)
     ledger = ledger_of(state, context)
     check_holder(state, ledger, command.generation)
     refuse_unless_running(state, ledger)
+    is_open = any(not entry.resolved for entry in state.feedback_history)
+    if command.reason is StopReason.COMPLETED and is_open:
+        return Transition(state=state, is_changed=False)
     detail = tidy(command.detail, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
     ledger = _ended(ledger, command.reason, detail)
     status = _STATUS_OF.get(command.reason, Status.FAILED)

@@ -11,6 +11,8 @@ from mendloop.core.errors import LeaseHeld, LeaseLost, StateNotFound, TaskEnded,
 from mendloop.core.model import (
     LEDGER_SCHEMA,
     STATE_VERSION,
+    Child,
+    Lease,
     Ledger,
     Phase,
     RemediationState,
@@ -32,6 +34,7 @@ __all__ = [
     "refuse_unless_running",
     "require",
     "revise",
+    "vacated",
     "with_error",
 ]
 
@@ -172,6 +175,11 @@ def check_not_run_by_others(
         check_holder(state, ledger, generation)
     elif ledger.lease.holder is not None:
         raise lease_held(state, ledger)
+
+
+def vacated(lease: Lease, *, generation: int, child: Child | None) -> Lease:
+    """Return *lease* without a holder; what others keep in it stays."""
+    return Lease(generation=generation, child=child, extra=lease.extra)
 
 
 def lease_held(state: RemediationState, ledger: Ledger) -> LeaseHeld:
