@@ -63,7 +63,8 @@ def decide(  # noqa: PLR0911 - one answer each
         now: UTC; only the time budget looks at it.
 
     Returns:
-        An iteration to start, a step to take, an end to record, a wait, or that it has ended. The
+        An iteration to start, a step to take, an end to record, a wait, or that it has ended. Only
+        a complete review with nothing open completes a task, and it does so over budget too. The
         first iteration reviews, fixes and reviews; each later one fixes and reviews. So a limit of
         N means at most N fixes, and each of them is reviewed.
     """
@@ -76,6 +77,11 @@ def decide(  # noqa: PLR0911 - one answer each
         return StartIteration(state.iteration + 1)
     if ledger.pause is not None:
         return Wait(f"paused by {ledger.pause.by}: {ledger.pause.reason}")
+    is_reviewed = ledger.step is None and bool(
+        ledger.rounds and ledger.rounds[-1].iteration == state.iteration
+    )
+    if is_reviewed and all(entry.resolved for entry in state.feedback_history):
+        return Finish(StopReason.COMPLETED, "a complete review found nothing open")
     if _is_over_budget(ledger, now):
         return Finish(
             StopReason.BUDGET, f"the budget of {ledger.settings.budget_seconds} s is spent"
@@ -84,6 +90,8 @@ def decide(  # noqa: PLR0911 - one answer each
         return _retry(state, ledger, ledger.step.kind, ledger.step.failures)
     if state.iteration == 0:
         return _next_iteration(state, ledger)
+    if not is_reviewed:
+        return Take(StepKind.REVIEW, 1)
     return _after_review(state, ledger)
 
 
@@ -102,9 +110,6 @@ def _retry(state: RemediationState, ledger: Ledger, kind: StepKind, failures: in
 
 
 def _after_review(state: RemediationState, ledger: Ledger) -> NextStep:
-    count = sum(not entry.resolved for entry in state.feedback_history)
-    if count == 0:
-        return Finish(StopReason.COMPLETED, "a complete review found nothing open")
     stuck = is_stuck(ledger.rounds, ledger.settings.no_progress_rounds)
     if stuck:
         return Finish(StopReason.NO_PROGRESS, stuck)
