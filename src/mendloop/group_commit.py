@@ -37,6 +37,8 @@ __all__ = ["GroupCommitter", "Stored"]
 _BACKOFF_FIRST_SECONDS = 0.01
 _BACKOFF_CAP_SECONDS = 1.0
 _CACHED_TASKS = 128
+_LAST_ANSWER_SHARE = 0.2
+"""So much longer than the deadline is waited for the store's own verdict on the last try."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -113,52 +115,69 @@ class GroupCommitter:
         return await asyncio.shield(future)
 
     async def close(self) -> None:
-        """Wait for what is on its way."""
-        await asyncio.gather(*self._drains.values(), return_exceptions=True)
+        """Wait for what is on its way; a caller that is cancelled here cancels none of it."""
+        while self._drains:
+            await asyncio.wait(self._drains.values())
 
     async def _drain(self, task_id: str) -> None:
         queue = self._queues[task_id]
+        batch: list[_Waiting] = []
         try:
             while queue:
                 batch = [queue.popleft() for _ in range(min(len(queue), FOLD_LIMIT))]
                 try:
                     await self._commit(task_id, batch)
-                except BaseException as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, the callers are told
                     for waiting in batch:
-                        _settle(waiting, Answer(error=_own_copy(error, waiting)))
-                    if not isinstance(error, Exception):
-                        raise
+                        _settle(waiting, Answer(error=_own_error(error, waiting)))
         finally:
-            del self._drains[task_id]
-            if not queue:
-                del self._queues[task_id]
+            # Something is left only where the event loop is ending, and every caller with it.
+            for waiting in (*batch, *queue):
+                waiting.future.cancel()
+            del self._drains[task_id], self._queues[task_id]
 
     async def _commit(self, task_id: str, batch: list[_Waiting]) -> None:
         attempt = _Attempt(self._clock, self._deadline_seconds, task_id, batch)
-        stored = self._own_writes.pop(task_id, None)
-        is_fresh = stored is None
+        own_write = self._own_writes.pop(task_id, None)
         while True:
             try:
-                if is_fresh:
-                    stored = await self.read(task_id)
-                done = await self._decide(task_id, stored, batch, attempt)
-                if not done.is_changed and not is_fresh:
-                    is_fresh = True
-                    continue
-                if done.is_changed:
-                    stored = await self._write(stored, done)
-                    if attempt.conflicts == 0:
-                        self._keep(task_id, stored)
+                async with asyncio.timeout(attempt.patience_seconds()):
+                    answers = await self._try_once(task_id, own_write, batch, attempt)
             except (RevisionConflict, DocumentExists):
                 attempt.conflicts += 1
             except StoreUnavailable as error:
                 attempt.failed(error)
+            except TimeoutError as error:
+                raise attempt.given_up("the store does not answer") from error
+            except Exception as error:
+                if attempt.is_outcome_unknown:
+                    raise attempt.given_up(str(error)) from error
+                raise
             else:
-                for waiting, answer in zip(batch, done.answers, strict=True):
+                for waiting, answer in zip(batch, answers, strict=True):
                     _settle(waiting, answer)
                 return
-            is_fresh = True
+            own_write = None
             await attempt.back_off()
+
+    async def _try_once(
+        self,
+        task_id: str,
+        own_write: Stored | None,
+        batch: list[_Waiting],
+        attempt: _Attempt,
+    ) -> tuple[Answer, ...]:
+        """Decide and write; an answer without a write rests on a fresh read."""
+        stored = own_write or await self.read(task_id)
+        done = await self._decide(task_id, stored, batch, attempt)
+        if own_write is not None and not done.is_changed:
+            stored = await self.read(task_id)
+            done = await self._decide(task_id, stored, batch, attempt)
+        if done.is_changed:
+            written = await self._write(stored, done, attempt)
+            if attempt.conflicts == 0:
+                self._keep(task_id, written)
+        return done.answers
 
     async def _decide(
         self, task_id: str, stored: Stored | None, batch: list[_Waiting], attempt: _Attempt
@@ -185,11 +204,11 @@ class GroupCommitter:
             return {}
         return await self._history.operations(state, {w.request.op_id for w in asked})
 
-    async def _write(self, stored: Stored | None, done: Fold) -> Stored:
+    async def _write(self, stored: Stored | None, done: Fold, attempt: _Attempt) -> Stored:
         state = done.state
         assert state is not None  # noqa: S101 - a fold that changed something left a state
-        if done.chunk is not None:
-            await self._write_chunk(done.chunk)
+        for chunk in done.chunks:
+            await self._write_chunk(chunk)
         reach("head-decided")
         body = encode_state(state)
         fields = {
@@ -202,13 +221,17 @@ class GroupCommitter:
             "task-id": state.task_id,
             "managed-by": "agent-remediation-controller",
         }
-        if stored is None:
-            key = head_name(state.task_id)
-            document = await self._store.create(HEAD, key, body, fields=fields, labels=labels)
-        else:
-            document = await self._store.replace(
-                stored.document, body, fields=fields, labels=labels
-            )
+        try:
+            if stored is None:
+                key = head_name(state.task_id)
+                document = await self._store.create(HEAD, key, body, fields=fields, labels=labels)
+            else:
+                document = await self._store.replace(
+                    stored.document, body, fields=fields, labels=labels
+                )
+        except asyncio.CancelledError:
+            attempt.is_outcome_unknown = True
+            raise
         reach("head-written")
         return Stored(document, state)
 
@@ -250,6 +273,11 @@ class _Attempt:
         self._last_error = error
         self.is_outcome_unknown = self.is_outcome_unknown or error.maybe_stored
 
+    def patience_seconds(self) -> float:
+        """How long the store may take over this try."""
+        left = self._deadline - self._clock.monotonic_seconds()
+        return max(left, 0.0) + _LAST_ANSWER_SHARE * self._deadline_seconds
+
     async def back_off(self) -> None:
         """
         Wait with full jitter before the next try.
@@ -262,19 +290,25 @@ class _Attempt:
         most = min(_BACKOFF_CAP_SECONDS, _BACKOFF_FIRST_SECONDS * 2.0 ** min(tries - 1, 10))
         pause_seconds = random.uniform(0, most)  # noqa: S311 - jitter, not a secret
         if self._clock.monotonic_seconds() + pause_seconds >= self._deadline:
-            raise self._given_up()
+            raise self.given_up(
+                str(self._last_error) if self._last_error else f"{self.conflicts} conflicts"
+            )
         await self._clock.sleep(pause_seconds)
 
-    def _given_up(self) -> StateError:
-        why = str(self._last_error) if self._last_error else f"{self.conflicts} conflicts"
-        said = f"task {self._task_id}: gave up after {self._deadline_seconds:.0f} s ({why})"
+    def given_up(self, why: str) -> StateError:
+        """The error that says whether a write may have landed."""
         if self.is_outcome_unknown:
             return OutcomeUnknown(
-                f"{said}; a write may have landed: ask again with the same operation id",
+                f"task {self._task_id}: gave up ({why}); "
+                "a write may have landed: ask again with the same operation id",
                 op_id=self._op_id,
                 task_id=self._task_id,
             )
-        return StoreUnavailable(f"{said}; nothing was written", task_id=self._task_id)
+        return StoreUnavailable(
+            f"task {self._task_id}: gave up after {self._deadline_seconds:.0f} s ({why}); "
+            "nothing was written",
+            task_id=self._task_id,
+        )
 
 
 def _settle(waiting: _Waiting, answer: Answer) -> None:
@@ -286,12 +320,17 @@ def _settle(waiting: _Waiting, answer: Answer) -> None:
         waiting.future.set_result(answer.result)
 
 
-def _own_copy(error: BaseException, waiting: _Waiting) -> StateError:
+def _own_error(error: Exception, waiting: _Waiting) -> StateError:
     """Each caller of a failed fold gets an error of its own, with its own operation id."""
-    task_error = error if isinstance(error, StateError) else StateError(repr(error))
-    if isinstance(error, OutcomeUnknown):
-        task_error = OutcomeUnknown(str(error), op_id=waiting.request.op_id, task_id=error.task_id)
-    return task_error
+    if not isinstance(error, StateError):
+        own = StateError(repr(error))
+    else:
+        own = type(error).__new__(type(error), *error.args)
+        vars(own).update(vars(error))
+        if isinstance(own, OutcomeUnknown):
+            own.op_id = waiting.request.op_id
+    own.__cause__ = error
+    return own
 
 
 def _retrieve(future: asyncio.Future[dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ chunks that are named by their content.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -40,6 +41,7 @@ __all__ = [
     "CHANGES_KEPT",
     "COMMITS_KEPT",
     "FOLD_LIMIT",
+    "POINTERS_KEPT",
     "Answer",
     "Chunk",
     "ChunkBody",
@@ -50,14 +52,17 @@ __all__ = [
     "read_chunk",
 ]
 
-COMMITS_KEPT = 64
-"""The head remembers at least this many commits, unless they hold too many changes."""
+COMMITS_KEPT = 16
+"""The head keeps at least this many commits, unless they hold too many changes."""
 
-SEAL_BATCH = 32
-"""So many commits beyond `COMMITS_KEPT` are sealed in one chunk: one extra write in 32."""
+SEAL_BATCH = 16
+"""So many commits beyond `COMMITS_KEPT` are sealed in one chunk: one extra write in 16."""
 
-CHANGES_KEPT = 512
-"""The head's commits hold at most this many changes, of some 150 bytes each: below 80 kB."""
+CHANGES_KEPT = 256
+"""The head's commits hold at most this many changes, of some 150 bytes each: below 40 kB."""
+
+POINTERS_KEPT = 16
+"""So many pointers of one depth beyond as many are sealed in turn: the head grows with the logarithm."""
 
 FOLD_LIMIT = 64
 """One commit takes at most this many commands."""
@@ -90,11 +95,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChunkBody(Carrying, frozen=True, kw_only=True):
-    """A sealed chunk as it is stored."""
+    """A sealed chunk as it is stored: commits, or pointers to older chunks."""
 
     task_id: str
     incarnation: str
-    commits: tuple[Commit, ...]
+    commits: tuple[Commit, ...] = ()
+    chunks: tuple[ChunkRef, ...] = ()
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,13 +119,13 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         state: After all of them; None where there was none and none was made.
         answers: One for each request, in order.
         is_changed: Whether there is anything to write.
-        chunk: What has to be written first, or None.
+        chunks: What has to be written first, in this order.
     """
 
     state: RemediationState | None
     answers: tuple[Answer, ...]
     is_changed: bool
-    chunk: Chunk | None
+    chunks: tuple[Chunk, ...]
 
 
 def fold(
@@ -159,8 +165,8 @@ def fold(
         )
         try:
             done = transition(state, request.command, context)
-        except StateError as error:
-            answers.append(Answer(error=error, needs_commit=state is not before))
+        except Exception as error:  # noqa: BLE001 - a fault in one command fails no other
+            answers.append(Answer(error=_refusal(error), needs_commit=state is not before))
             continue
         answers.append(_answer(done, task_id, is_first=state is before))
         if done.is_changed:
@@ -169,10 +175,10 @@ def fold(
             change = _change(done, request, context.by)
             changes.append(change)
             known[request.op_id] = change
-    chunk = None
+    chunks: tuple[Chunk, ...] = ()
     if state is not None and changes:
-        state, chunk = _committed(state, tuple(changes), now=now, commit_id=token)
-    return Fold(state=state, answers=tuple(answers), is_changed=state is not before, chunk=chunk)
+        state, chunks = _committed(state, tuple(changes), now=now, commit_id=token)
+    return Fold(state=state, answers=tuple(answers), is_changed=state is not before, chunks=chunks)
 
 
 def has_commit(state: RemediationState | None, commit_id: str) -> bool:
@@ -216,6 +222,14 @@ def _repeat(change: Change, request: Request, task_id: str, *, is_new: bool) -> 
     return _told(change.result, task_id, needs_commit=is_new)
 
 
+def _refusal(error: Exception) -> StateError:
+    if isinstance(error, StateError):
+        return error
+    refusal = StateError(repr(error))
+    refusal.__cause__ = error
+    return refusal
+
+
 def _answer(done: Transition, task_id: str, *, is_first: bool) -> Answer:
     result = done.result | ({_REFUSED: done.refusal} if done.refusal else {})
     return _told(result, task_id, needs_commit=done.is_changed or not is_first)
@@ -225,7 +239,8 @@ def _told(result: dict[str, Any], task_id: str, *, needs_commit: bool) -> Answer
     if result.get(_REFUSED) == MaxIterationsReached.__name__:
         error = MaxIterationsReached(int(result["iteration"]), task_id=task_id)
         return Answer(error=error, needs_commit=needs_commit)
-    return Answer(result=result, needs_commit=needs_commit)
+    # A copy: what the caller does with it may not reach the change that is kept.
+    return Answer(result=copy.deepcopy(result), needs_commit=needs_commit)
 
 
 def _change(done: Transition, request: Request, by: str) -> Change:
@@ -242,10 +257,10 @@ def _change(done: Transition, request: Request, by: str) -> Change:
 
 def _committed(
     state: RemediationState, changes: tuple[Change, ...], *, now: datetime, commit_id: str
-) -> tuple[RemediationState, Chunk | None]:
+) -> tuple[RemediationState, tuple[Chunk, ...]]:
     ledger = state.mendloop
     assert isinstance(ledger, Ledger)  # noqa: S101 - every transition leaves one
-    ledger, chunk = _sealed(state.task_id, ledger, len(changes))
+    ledger, chunks = _sealed(state.task_id, ledger, len(changes))
     ledger = _replace(ledger, commit=ledger.commit + 1)
     commit = Commit(
         number=ledger.commit,
@@ -255,28 +270,46 @@ def _committed(
         changes=changes,
     )
     ledger = _replace(ledger, commits=(*ledger.commits, commit))
-    return _replace(state, mendloop=ledger), chunk
+    return _replace(state, mendloop=ledger), chunks
 
 
-def _sealed(task_id: str, ledger: Ledger, coming: int) -> tuple[Ledger, Chunk | None]:
+def _sealed(task_id: str, ledger: Ledger, coming: int) -> tuple[Ledger, tuple[Chunk, ...]]:
     """Move the oldest commits out of *ledger* where it would hold too many with *coming* more."""
     count = _count_to_seal(ledger.commits, coming)
     if count == 0:
-        return ledger, None
-    leaving = ledger.commits[:count]
-    body = encode(ChunkBody(task_id=task_id, incarnation=ledger.incarnation, commits=leaving))
-    ref = ChunkRef(
-        first=leaving[0].number,
-        last=leaving[-1].number,
-        digest=hashlib.sha256(body).hexdigest(),
-    )
+        return ledger, ()
+    leaving, kept = ledger.commits[:count], ledger.commits[count:]
+    body = ChunkBody(task_id=task_id, incarnation=ledger.incarnation, commits=leaving)
+    ref, chunk = _chunk(body, leaving[0].number, leaving[-1].number, depth=0)
+    refs, chunks = (*ledger.sealed, ref), [chunk]
+    depth = 0
+    while sum(ref.depth == depth for ref in refs) > 2 * POINTERS_KEPT:
+        refs, chunk = _pointers_sealed(task_id, ledger.incarnation, refs, depth)
+        chunks.append(chunk)
+        depth += 1
+    return _replace(ledger, commits=kept, sealed=refs), tuple(chunks)
+
+
+def _pointers_sealed(
+    task_id: str, incarnation: str, refs: tuple[ChunkRef, ...], depth: int
+) -> tuple[tuple[ChunkRef, ...], Chunk]:
+    """Move the oldest pointers of one *depth* into a chunk of their own."""
+    older = tuple(ref for ref in refs if ref.depth > depth)
+    leaving = refs[len(older) : len(older) + POINTERS_KEPT]
+    body = ChunkBody(task_id=task_id, incarnation=incarnation, chunks=leaving)
+    ref, chunk = _chunk(body, leaving[0].first, leaving[-1].last, depth=depth + 1)
+    return (*older, ref, *refs[len(older) + POINTERS_KEPT :]), chunk
+
+
+def _chunk(body: ChunkBody, first: int, last: int, *, depth: int) -> tuple[ChunkRef, Chunk]:
+    encoded = encode(body)
+    ref = ChunkRef(first=first, last=last, digest=hashlib.sha256(encoded).hexdigest(), depth=depth)
     chunk = Chunk(
-        key=chunk_key(task_id, ledger.incarnation, ref.first, ref.digest),
-        body=body,
-        labels={"task-id": task_id, "incarnation": ledger.incarnation},
+        key=chunk_key(body.task_id, body.incarnation, first, ref.digest),
+        body=encoded,
+        labels={"task-id": body.task_id, "incarnation": body.incarnation},
     )
-    kept = _replace(ledger, commits=ledger.commits[count:], sealed=(*ledger.sealed, ref))
-    return kept, chunk
+    return ref, chunk
 
 
 def _count_to_seal(commits: tuple[Commit, ...], coming: int) -> int:
