@@ -20,7 +20,6 @@ from mendloop.core.errors import (
     LeaseLost,
     StateError,
     StateNotFound,
-    StoreUnavailable,
 )
 from mendloop.core.findings import Report
 from mendloop.core.model import (
@@ -118,12 +117,12 @@ class RunLease:
         """
         inside = asyncio.current_task()
         assert inside is not None  # noqa: S101 - a coroutine always runs in a task
-        lost: list[LeaseLost] = []
+        lost: list[Exception] = []
 
         async def beat() -> None:
             try:
                 await self._beat()
-            except LeaseLost as error:
+            except Exception as error:  # noqa: BLE001 - a heart that stops ends what is inside
                 lost.append(error)
                 inside.cancel()
 
@@ -161,13 +160,17 @@ class RunLease:
                     renewed = clock.monotonic_seconds()
                 else:
                     await self._check()
-            except StoreUnavailable:
+            except LeaseLost:
+                raise
+            except StateNotFound as error:
+                raise LeaseLost(str(error), task_id=self._task_id) from error
+            except StateError as error:
                 if clock.monotonic_seconds() - renewed > self._ttl_seconds:
                     raise LeaseLost(
                         f"task {self._task_id}: no heartbeat could be written for "
                         f"{self._ttl_seconds:.0f} s, so another run may have taken it",
                         task_id=self._task_id,
-                    ) from None
+                    ) from error
 
     async def _check(self) -> None:
         lease = await _current(self._manager, self._task_id)

@@ -13,6 +13,7 @@ class SteppedClock:
 
     def __init__(self) -> None:
         self.slept_seconds: list[float] = []
+        self._moved = asyncio.Event()
         self._day = datetime(2026, 1, 1, tzinfo=UTC)
         self._monotonic_seconds = 1000.0
 
@@ -27,7 +28,14 @@ class SteppedClock:
         self._monotonic_seconds += seconds
         self._day += timedelta(seconds=seconds)
 
+    async def until_slept(self, seconds: float) -> None:
+        """Wait until others have slept so long in all."""
+        while sum(self.slept_seconds) < seconds:
+            self._moved.clear()
+            await self._moved.wait()
+
     async def sleep(self, seconds: float) -> None:
         self.slept_seconds.append(seconds)
+        self._moved.set()
         self.pass_seconds(seconds)
         await asyncio.sleep(0)
