@@ -8,6 +8,7 @@ Every change of a task goes through here, from whatever door: as a command that
 from __future__ import annotations
 
 import getpass
+import os
 import secrets
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -30,6 +31,14 @@ from mendloop.stores.port import Store
 __all__ = ["Listed", "StateManager", "TaskPage"]
 
 _OP_ID_LIMIT = 128
+
+
+def _user_name() -> str:
+    """Name this user; in a container there may be no name for the number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -84,7 +93,7 @@ class StateManager:
             deadline_seconds: How long one call may take, retries included.
         """
         self._store = store
-        self._by = by if by is not None else getpass.getuser()
+        self._by = by if by is not None else _user_name()
         self._door = door
         self.clock: Clock = clock or SystemClock()
         self._history = SealedHistory(store)
