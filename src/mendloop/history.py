@@ -40,8 +40,8 @@ class SealedHistory:
         if not isinstance(ledger, Ledger):
             return
         for ref in ledger.sealed:
-            if ref.last > after:
-                for commit in (await self._chunk(state.task_id, ledger, ref)).commits:
+            async for chunk in self._chunks_of(state.task_id, ledger, ref, after=after):
+                for commit in chunk.commits:
                     if commit.number > after:
                         yield commit
         for commit in ledger.commits:
@@ -57,12 +57,25 @@ class SealedHistory:
         if not isinstance(ledger, Ledger):
             return found
         for ref in reversed(ledger.sealed):
-            chunk = await self._chunk(state.task_id, ledger, ref)
-            for commit in chunk.commits:
-                found |= {c.op_id: c for c in commit.changes if c.op_id in op_ids}
+            async for chunk in self._chunks_of(state.task_id, ledger, ref, after=0):
+                for commit in chunk.commits:
+                    found |= {c.op_id: c for c in commit.changes if c.op_id in op_ids}
             if found.keys() >= op_ids:
                 break
         return found
+
+    async def _chunks_of(
+        self, task_id: str, ledger: Ledger, ref: ChunkRef, *, after: int
+    ) -> AsyncIterator[ChunkBody]:
+        """Yield the chunks of commits that *ref* leads to, oldest first."""
+        if ref.last <= after:
+            return
+        chunk = await self._chunk(task_id, ledger, ref)
+        if ref.depth == 0:
+            yield chunk
+        for inner in chunk.chunks:
+            async for deeper in self._chunks_of(task_id, ledger, inner, after=after):
+                yield deeper
 
     async def _chunk(self, task_id: str, ledger: Ledger, ref: ChunkRef) -> ChunkBody:
         if ref.digest in self._chunks:
@@ -75,7 +88,11 @@ class SealedHistory:
                 f"the history chunk of commits {ref.first} to {ref.last} is missing",
                 task_id=task_id,
             )
-        chunk = read_chunk(document.body, ref)
+        try:
+            chunk = read_chunk(document.body, ref)
+        except DeserializationError as error:
+            error.task_id = task_id
+            raise
         self._chunks[ref.digest] = chunk
         while len(self._chunks) > _CACHED_CHUNKS:
             self._chunks.popitem(last=False)

@@ -129,8 +129,12 @@ class Life(StrEnum):
     REOPENED = "reopened"
 
 
-class Carrying(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A struct that keeps the JSON members it does not know, byte for byte."""
+class Carrying(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    A struct that keeps the JSON members it does not know, byte for byte.
+
+    States are trees, so the garbage collector need not walk their thousands of parts.
+    """
 
     extra: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.field(
         name="__carried__", default=msgspec.UNSET
@@ -379,19 +383,21 @@ class Commit(Carrying, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
 
 
-class ChunkRef(Carrying, frozen=True, kw_only=True, omit_defaults=False):
+class ChunkRef(Carrying, frozen=True, kw_only=True):
     """
-    Points at a sealed chunk of older commits.
+    Points at a sealed chunk of older commits, or of pointers to such chunks.
 
     Attributes:
         first: Number of its first commit.
         last: Number of its last commit.
         digest: SHA-256 of its body, hex.
+        depth: 0 where it holds commits; else it holds pointers of one depth less.
     """
 
     first: int
     last: int
     digest: str
+    depth: int = 0
 
 
 class Ledger(Carrying, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ _SCHEMA = (
   labels TEXT NOT NULL,
   body BLOB NOT NULL,
   PRIMARY KEY (kind, key)
-) STRICT, WITHOUT ROWID""",
+) STRICT""",
     """CREATE TABLE label (
   kind TEXT NOT NULL,
   name TEXT NOT NULL,

@@ -30,15 +30,19 @@ _FIND = """
 """
 _FIND_HEAD = "SELECT revision, labels FROM document WHERE kind = ? AND key = ?"
 _NEIGHBOURS = """
-    SELECT * FROM (
-        SELECT kind, key, name_digest FROM document
-        WHERE (kind, key) < (?1, ?2) ORDER BY kind DESC, key DESC LIMIT 1
-    )
-    UNION ALL SELECT * FROM (
-        SELECT kind, key, name_digest FROM document
-        WHERE (kind, key) > (?1, ?2) ORDER BY kind, key LIMIT 1
-    )
+    SELECT near.kind, near.key, document.name_digest FROM (
+        SELECT * FROM (
+            SELECT kind, key, rowid AS place FROM document
+            WHERE (kind, key) < (?1, ?2) ORDER BY kind DESC, key DESC LIMIT 1
+        )
+        UNION ALL SELECT * FROM (
+            SELECT kind, key, rowid AS place FROM document
+            WHERE (kind, key) > (?1, ?2) ORDER BY kind, key LIMIT 1
+        )
+    ) AS near JOIN document ON document.rowid = near.place
 """
+"""The names as the index has them, with the digests that the rows have."""
+
 _COUNTER = "SELECT value, complement FROM counter WHERE id = 1"
 _COUNT = "UPDATE counter SET value = ?, complement = ?, names = names + ? WHERE id = 1"
 _INSERT = "INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
