@@ -1,5 +1,5 @@
 """Files that are no store, or no longer one: told apart, and never taken for a sound one."""
-# ruff: noqa: ASYNC240 - a test may wait for its disk
+
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The store survives its disk: the N-th I/O fails, for every N."""
-# ruff: noqa: ASYNC240 - a test may wait for its disk
+
 
 from __future__ import annotations
 

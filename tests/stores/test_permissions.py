@@ -1,5 +1,5 @@
 """Files and folders that may be read and not written, and those that are made."""
-# ruff: noqa: ASYNC240 - a test may wait for its disk
+
 
 from __future__ import annotations
 

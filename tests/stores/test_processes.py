@@ -1,5 +1,5 @@
 """Many processes on one file: nobody is locked out, and SIGKILL loses nothing."""
-# ruff: noqa: ASYNC240 - a test may wait for its disk
+
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """What the SQLite store promises beyond the contract."""
-# ruff: noqa: ASYNC240 - a test may wait for its disk
+
 
 from __future__ import annotations
 
