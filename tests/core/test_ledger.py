@@ -206,6 +206,7 @@ def test_times_are_stored_in_utc() -> None:
         {"severity": "Horrible"},
         {"issue_type": "Style"},
         {"description": " \n"},
+        {"description": "\x00\u200b"},
         {"extra": {"other": msgspec.Raw(b"{")}},
     ],
     ids=str,

@@ -138,8 +138,6 @@ def _report_entries(report: Report, context: Context) -> Iterable[FeedbackEntry]
 
 
 def _person_entry(entry: FeedbackEntry, context: Context) -> FeedbackEntry:
-    if not entry.description.strip():
-        raise ValidationError("a finding needs a description", task_id=context.task_id)
     given = (
         entry.mendloop
         if isinstance(entry.mendloop, Finding)
@@ -166,6 +164,8 @@ def _person_entry(entry: FeedbackEntry, context: Context) -> FeedbackEntry:
         author=entry.author or context.by,
         context=context,
     )
+    if not clean.description.strip():
+        raise ValidationError("a finding needs a description", task_id=context.task_id)
     return validated(in_utc(_replace(clean, timestamp=entry.timestamp, extra=entry.extra)))
 
 
