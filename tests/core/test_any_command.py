@@ -1,0 +1,229 @@
+"""Every command on every kind of state: what always holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drive import report
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from states import NOW, any_state, entry, holder
+
+from mendloop.core import commands
+from mendloop.core.codec import decode_state, digest, encode_state
+from mendloop.core.commits import COMMITS_KEPT, SEAL_BATCH, Fold, Request, fold
+from mendloop.core.errors import (
+    RevisionConflict,
+    StateError,
+    StateExists,
+    TransitionRefused,
+    ValidationError,
+)
+from mendloop.core.model import (
+    Child,
+    Lease,
+    Ledger,
+    RemediationState,
+    Settings,
+    Status,
+    StepKind,
+    StopReason,
+)
+from mendloop.core.text import redact_secrets
+
+_GENERATIONS = st.integers(0, 3)
+_CHILD = Child(boot_id="b", pid_namespace="n", pid=1, start_ticks=2, token="t")  # noqa: S106
+_LIMITS = st.none() | st.integers(-1, 30) | st.just(2**32)
+_REPORTS = st.lists(
+    st.builds(
+        lambda names, reviewer, is_complete: report(
+            *sorted(names), reviewer=reviewer, is_complete=is_complete
+        ),
+        st.frozensets(st.sampled_from("abc")),
+        st.sampled_from(["lint", "tests", "person"]),
+        st.booleans(),
+    ),
+    max_size=2,
+).map(tuple)
+_COMMANDS: st.SearchStrategy[commands.Command] = st.one_of(
+    st.builds(commands.Create),
+    st.builds(
+        commands.Configure,
+        settings=st.builds(Settings, max_iterations=st.integers(0, 20)),
+        generation=_GENERATIONS,
+    ),
+    st.builds(commands.Increment, generation=st.none() | _GENERATIONS, max_iterations=_LIMITS),
+    st.builds(
+        commands.AppendFeedback,
+        entries=st.lists(
+            st.builds(entry, st.sampled_from(["", "a", "b"]), description=st.text(max_size=5)),
+            max_size=3,
+        ).map(tuple),
+    ),
+    st.builds(commands.Pause, reason=st.text(max_size=5)),
+    st.builds(commands.Resume, max_iterations=_LIMITS),
+    st.builds(commands.Stop, reason=st.text(max_size=5)),
+    st.builds(
+        commands.BeginStep,
+        generation=_GENERATIONS,
+        kind=st.sampled_from(StepKind),
+        tree=st.just("x"),
+    ),
+    st.builds(commands.RecordReview, generation=_GENERATIONS, reports=_REPORTS),
+    st.builds(
+        commands.RecordFix,
+        generation=_GENERATIONS,
+        tree=st.just("y"),
+        problem=st.sampled_from(["", "exit 1"]),
+    ),
+    st.builds(
+        commands.Finish,
+        generation=_GENERATIONS,
+        reason=st.sampled_from(StopReason),
+        detail=st.text(max_size=5),
+    ),
+    st.builds(
+        commands.AcquireLease,
+        holder=st.builds(holder, st.sampled_from(["t1", "t2"])),
+        ttl_seconds=st.just(30.0),
+        boottime_seconds=st.just(1.0),
+        abandoned=st.none() | st.tuples(_GENERATIONS, st.integers(0, 2)),
+    ),
+    st.builds(commands.RenewLease, generation=_GENERATIONS, boottime_seconds=st.just(2.0)),
+    st.builds(commands.RecordChild, generation=_GENERATIONS, child=st.none() | st.just(_CHILD)),
+    st.builds(commands.ReleaseLease, generation=_GENERATIONS),
+)
+
+
+def decided(state: RemediationState | None, *asked: commands.Command) -> Fold:
+    """Fold commands onto *state*."""
+    task_id = state.task_id if state else "t"
+    requests = [
+        Request(command=command, op_id=f"op {number}", by="ann", door="test")
+        for number, command in enumerate(asked)
+    ]
+    return fold(
+        state,
+        requests,
+        task_id=task_id,
+        now=NOW,
+        token="token",  # noqa: S106 - names a commit
+        redact=redact_secrets,
+        sealed={},
+    )
+
+
+def sane(drawn: RemediationState) -> RemediationState:
+    """The drawn state with a lease whose generation a command can meet."""
+    if not isinstance(drawn.mendloop, Ledger):
+        return drawn
+    ledger = drawn.mendloop
+    lease = replace(ledger.lease, generation=abs(ledger.lease.generation) % 4)
+    return replace(drawn, mendloop=replace(ledger, lease=lease, commit=abs(ledger.commit) % 100))
+
+
+_STATES = st.none() | any_state().map(sane)
+
+
+@given(_STATES, st.lists(_COMMANDS, min_size=1, max_size=4))
+def test_no_command_ever_loses_anything(
+    before: RemediationState | None, asked: list[commands.Command]
+) -> None:
+    """The counter and the generation never fall, and every finding stays in its place."""
+    done = decided(before, *asked)
+    for answer in done.answers:
+        assert answer.error is None or type(answer.error) is not StateError
+    if before is None or done.state is None:
+        return
+    assert done.state.iteration >= before.iteration
+    kept = [e.pr_comment_id for e in done.state.feedback_history[: len(before.feedback_history)]]
+    assert [e.pr_comment_id for e in before.feedback_history] == kept
+    assert _lease(done.state).generation >= _lease(before).generation
+    theirs = {k: v for k, v in before.metadata.items() if not k.startswith("iteration_")}
+    assert theirs.items() <= done.state.metadata.items()
+
+
+@given(_STATES, st.lists(_COMMANDS, min_size=1, max_size=4))
+def test_what_a_command_leaves_can_be_read_again(
+    before: RemediationState | None, asked: list[commands.Command]
+) -> None:
+    """Whatever is decided, its bytes are a state, and the last commit names its content."""
+    done = decided(before, *asked)
+    if not done.is_changed or done.state is None:
+        return
+    read = decode_state(encode_state(done.state))
+    assert done.state == read
+    assert isinstance(read.mendloop, Ledger)
+    records = read.mendloop.commit - _commit(before)
+    assert records in {0, 1}
+    if records:
+        assert digest(read) == read.mendloop.commits[-1].digest
+        assert read.mendloop.commit == read.mendloop.commits[-1].number
+    assert len(read.mendloop.commits) <= COMMITS_KEPT + SEAL_BATCH
+
+
+@given(_STATES, _COMMANDS)
+def test_a_refused_command_changes_nothing(
+    before: RemediationState | None, asked: commands.Command
+) -> None:
+    """An error leaves the state as it was, but for a spent limit, which is recorded."""
+    done = decided(before, asked)
+    [answer] = done.answers
+    if answer.error is not None and done.is_changed:
+        assert done.state is not None
+        assert Status.MAX_ITERATIONS_REACHED is done.state.status
+    assert not (answer.error is not None and done.is_changed) or isinstance(
+        answer.error, TransitionRefused
+    )
+
+
+@given(_STATES, _COMMANDS)
+def test_asking_again_gets_the_same_answer_and_writes_nothing(
+    before: RemediationState | None, asked: commands.Command
+) -> None:
+    """A recorded operation that is asked for again is answered from its record."""
+    first = decided(before, asked)
+    if _commit(first.state) == _commit(before):
+        return
+    again = decided(first.state, asked)
+    assert not again.is_changed
+    assert [first.answers[0].result] == [answer.result for answer in again.answers]
+    assert type(first.answers[0].error) is type(again.answers[0].error)
+
+
+@given(any_state().map(sane), any_state(), st.integers(0, 3))
+def test_a_whole_state_replaces_only_the_one_that_it_was_made_from(
+    stored: RemediationState, drawn: RemediationState, moved: int
+) -> None:
+    """A put is refused, or nothing of the stored counter, findings, lease and history is lost."""
+    ours: Any = stored.mendloop
+    if isinstance(ours, Ledger):
+        ours = replace(ours, commit=ours.commit + moved)
+    made = replace(
+        stored,
+        iteration=drawn.iteration,
+        status=drawn.status,
+        metadata=drawn.metadata,
+        feedback_history=(*stored.feedback_history, *drawn.feedback_history),
+        mendloop=ours,
+    )
+    done = decided(stored, commands.PutState(state=made))
+    error = done.answers[0].error
+    if error is not None:
+        assert isinstance(error, RevisionConflict | StateExists | ValidationError)
+        assert not done.is_changed
+        return
+    assert done.state is not None
+    assert 0 == moved or not isinstance(ours, Ledger)
+    assert drawn.iteration == done.state.iteration >= stored.iteration
+    assert _lease(stored) == _lease(done.state)
+    assert done.state == decode_state(encode_state(done.state))
+
+
+def _lease(state: RemediationState) -> Lease:
+    return state.mendloop.lease if isinstance(state.mendloop, Ledger) else Lease()
+
+
+def _commit(state: RemediationState | None) -> int:
+    return state.mendloop.commit if state and isinstance(state.mendloop, Ledger) else 0
