@@ -47,7 +47,14 @@ _CONTROL_SECONDS = 1.0
 
 
 class RunLease:
-    """One run's right to write a task's results; every write carries its generation."""
+    """
+    One run's right to write a task's results; every write carries its generation.
+
+    Attributes:
+        generation: Rises with every acquisition.
+        left_child: What an earlier run has recorded as started and not as ended, or None.
+        taken_from: Token of the run that this one took the task from, or "".
+    """
 
     def __init__(
         self,
@@ -56,6 +63,7 @@ class RunLease:
         generation: int,
         *,
         left_child: Child | None,
+        taken_from: str,
         ttl_seconds: float,
     ) -> None:
         """Use `acquire`."""
@@ -64,6 +72,7 @@ class RunLease:
         self._ttl_seconds = ttl_seconds
         self.generation = generation
         self.left_child = left_child
+        self.taken_from = taken_from
 
     @classmethod
     async def acquire(
@@ -85,6 +94,7 @@ class RunLease:
         """
         watch = _Watch(manager)
         abandoned: tuple[int, int] | None = None
+        taken_from = ""
         while True:
             command = commands.AcquireLease(
                 holder=holder,
@@ -101,10 +111,16 @@ class RunLease:
                 if not await watch.is_abandoned(lease, lease.holder, held):
                     continue
                 abandoned = (lease.generation, lease.renewals)
+                taken_from = lease.holder.token
             else:
                 lease = await _current(manager, task_id)
                 return cls(
-                    manager, task_id, generation, left_child=lease.child, ttl_seconds=ttl_seconds
+                    manager,
+                    task_id,
+                    generation,
+                    left_child=lease.child,
+                    taken_from=taken_from,
+                    ttl_seconds=ttl_seconds,
                 )
 
     @contextlib.asynccontextmanager

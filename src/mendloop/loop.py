@@ -99,29 +99,32 @@ class Loop:
         return over
 
     async def _run_held(self) -> Finished:
-        lock = WorkTreeLock(
+        lease = await RunLease.acquire(
+            self._manager, self._task_id, self._holder, ttl_seconds=self._plan.lease_seconds
+        )
+        reach("lease-acquired")
+        try:
+            async with lease.held():
+                with self._tree_lock(lease) as lock:
+                    await self._end_leftovers(lease, lock)
+                    await self._configure(lease)
+                    return await self._turn(lease, self._steps(lease, lock))
+        except LeaseLost:
+            over = self._over(await self._current())
+            if over is None:
+                raise
+            return over
+
+    def _tree_lock(self, lease: RunLease) -> WorkTreeLock:
+        return WorkTreeLock(
             self._plan.tree,
             lock_dir=self._plan.lock_dir,
             task_id=self._task_id,
             store=self._plan.store,
             holder=self._holder,
             since=self._manager.clock.now(),
+            fenced=lease.taken_from,
         )
-        with lock:
-            lease = await RunLease.acquire(
-                self._manager, self._task_id, self._holder, ttl_seconds=self._plan.lease_seconds
-            )
-            reach("lease-acquired")
-            try:
-                async with lease.held():
-                    await self._end_leftovers(lease, lock)
-                    await self._configure(lease)
-                    return await self._turn(lease, self._steps(lease, lock))
-            except LeaseLost:
-                over = self._over(await self._current())
-                if over is None:
-                    raise
-                return over
 
     def _steps(self, lease: RunLease, lock: WorkTreeLock) -> Steps:
         async def record_child(child: Child | None) -> None:

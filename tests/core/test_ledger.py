@@ -209,7 +209,7 @@ def test_times_are_stored_in_utc() -> None:
         {"description": "\x00\u200b"},
         {"extra": {"other": msgspec.Raw(b"{")}},
     ],
-    ids=str,
+    ids=lambda changes: "-".join(map(repr, changes)),
 )
 def test_a_finding_that_no_reader_takes_is_refused(changes: dict[str, Any]) -> None:
     """One bad finding is refused, and the task stays as it was."""

@@ -100,6 +100,7 @@ class WorkTreeLock:
         store: str,
         holder: Holder,
         since: datetime,
+        fenced: str = "",
     ) -> None:
         """
         Prepare; entering the context takes the lock.
@@ -111,6 +112,8 @@ class WorkTreeLock:
             store: The store of that task, as the user names it.
             holder: This process.
             since: Now.
+            fenced: Token of a run that has lost its task to this one. It can begin nothing more, so
+                where it still has the lock, because it is stopped, the lock is taken from it.
 
         Raises:
             RunError: There is no such folder.
@@ -123,6 +126,7 @@ class WorkTreeLock:
             task_id=task_id, store=store, holder=holder, since=since, tree=str(real)
         )
         self._path = lock_dir / f"{hashlib.sha256(os.fsencode(real)).hexdigest()}.lock"
+        self._fenced = fenced
         self._handle = -1
         self.previous: TreeUse | None = None
 
@@ -136,8 +140,7 @@ class WorkTreeLock:
         """
         self._handle = self._open()
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.previous = _read_record(self._handle)
+            self.previous = self._lock()
             # Until the caller has ended it, a third run must still learn of it.
             self._write_record(self.previous.child if self.previous else None)
         except BlockingIOError as error:
@@ -175,6 +178,24 @@ class WorkTreeLock:
             raise RunError(
                 f"cannot record the child in {self._path}: {error}", task_id=self._use.task_id
             ) from error
+
+    def _lock(self) -> TreeUse | None:
+        """Lock the file that has the name now; returns what the last holder has recorded."""
+        taken_from: TreeUse | None = None
+        while True:
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                use = _read_record(self._handle)
+                if use is None or not self._fenced or use.holder.token != self._fenced:
+                    raise
+                taken_from = use
+                self._path.unlink(missing_ok=True)
+            else:
+                if _is_same_file(self._handle, self._path):
+                    return _read_record(self._handle) or taken_from
+            self._close()
+            self._handle = self._open()
 
     def _write_record(self, child: Child | None) -> None:
         self._use = msgspec.structs.replace(self._use, child=child)
@@ -225,6 +246,14 @@ async def tree_revision(tree: Path) -> str:
     content.
     """
     return await asyncio.to_thread(_name_tree, tree)
+
+
+def _is_same_file(handle: int, path: Path) -> bool:
+    """Whether the open file still has its name: a lock that was taken away has lost it."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _read_record(handle: int) -> TreeUse | None:
