@@ -149,16 +149,23 @@ def _after(pattern: re.Pattern[bytes], raw: memoryview, position: int) -> int:
 
 
 class JsonArray:
-    """The elements of a JSON array, kept as bytes; of a very long one, the first *limit*."""
+    """
+    The elements of a JSON array, kept as bytes.
+
+    Attributes:
+        is_cut: Whether there are more than are kept.
+    """
 
     def __init__(self, raw: msgspec.Raw, *, limit: int = 100_000) -> None:
-        """Find the elements; a value that is no array has none."""
+        """Find the first *limit* elements; a value that is no array has none."""
+        self.is_cut = False
         self._raw = memoryview(raw)
         self._spans = array("Q")
         if not is_array(self._raw):
             return
         for count, span in enumerate(elements(self._raw)):
             if count == limit:
+                self.is_cut = True
                 return
             self._spans.extend(span)
 

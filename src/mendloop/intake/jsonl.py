@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mendloop.core.findings import RawFinding
-from mendloop.core.model import IssueType, Severity
+from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.intake.json_bytes import UnreadableJson, decode, decode_what_can_be
 from mendloop.intake.reading import MAX_LINE, Reading, is_line
 from mendloop.intake.words import issue_type_of, severity_of
@@ -24,6 +24,7 @@ __all__ = ["FeedbackLine", "is_feedback", "jsonl_schema", "lines", "read"]
 
 T = TypeVar("T")
 
+_NULL = b"null"
 _LINE = re.compile(rb"\S[^\n]*")
 
 
@@ -32,7 +33,7 @@ class FeedbackLine(msgspec.Struct, frozen=True, kw_only=True):
 
     severity: Annotated[Severity, Meta(description="How bad it is.")]
     issue_type: Annotated[IssueType, Meta(description="What kind of fault it is.")]
-    description: Annotated[str, Meta(description="What is wrong, in words.")]
+    description: Annotated[str, Meta(description="What is wrong, in words.", pattern=r"\S")]
     author: Annotated[str, Meta(description="Who reports it, where it is not the tool.")] = ""
     comment_id: Annotated[str, Meta(description="The forge's id of the comment.")] = ""
     path: Annotated[str, Meta(description="The file, relative to the work tree.")] = ""
@@ -130,10 +131,12 @@ def _loose_finding(line: memoryview) -> tuple[RawFinding, str]:
         for name in ("author", "comment_id", "path", "rule", "tool", "identity")
     }
     number = _member(loose, "line", int, 0, notes)
+    if not loose.description.strip():
+        notes.append("no description is given")
     finding = RawFinding(
         severity=severity,
         issue_type=issue_type,
-        description=loose.description,
+        description=loose.description.strip() or "a finding without a description",
         line=number if is_line(number) else 0,
         note="; ".join(filter(None, notes)),
         **texts,
@@ -143,7 +146,7 @@ def _loose_finding(line: memoryview) -> tuple[RawFinding, str]:
 
 def _word(raw: msgspec.Raw | UnsetType) -> str:
     """A text as it is, any other value as it is written."""
-    if isinstance(raw, UnsetType):
+    if isinstance(raw, UnsetType) or bytes(raw) == _NULL:
         return ""
     try:
         return decode(memoryview(raw), str)
@@ -153,7 +156,7 @@ def _word(raw: msgspec.Raw | UnsetType) -> str:
 
 def _member(loose: _LooseLine, name: str, kind: type[T], absent: T, notes: list[str]) -> T:
     raw = getattr(loose, name)
-    if raw is UNSET or raw == b"null":
+    if raw is UNSET or bytes(raw) == _NULL:
         return absent
     try:
         return decode(memoryview(raw), kind)

@@ -13,11 +13,12 @@ import re
 from xml.etree.ElementTree import ParseError
 
 from mendloop.core.findings import RawFinding
-from mendloop.core.model import IssueType, Severity
-from mendloop.intake.reading import MAX_LINE, Reading, is_line
+from mendloop.core.vocabulary import IssueType, Severity
+from mendloop.intake.reading import Reading, is_line
 
 __all__ = ["read"]
 
+_MAX_DIGITS = 10
 _MAX_DEPTH = 100
 _TEXT_CHARACTERS = 64 * 1024
 _ATTRIBUTE_CHARACTERS = 4096
@@ -211,6 +212,5 @@ def _line(given: str, suites: list[_Suite]) -> int:
 
 
 def _count(given: str) -> int:
-    figure = given.strip()[:10]
-    number = int(figure) if figure.isascii() and figure.isdigit() else 0
-    return min(number, MAX_LINE)
+    figure = given.strip()[:_MAX_DIGITS]
+    return int(figure) if figure.isascii() and figure.isdigit() else 0

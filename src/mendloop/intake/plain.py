@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from mendloop.core.findings import RawFinding
-from mendloop.core.model import IssueType, Severity
 from mendloop.core.text import DESCRIPTION_LIMIT_BYTES, clean
+from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.intake.reading import Reading, shortened
 
 __all__ = ["LAST_TOOL_EXIT_CODE", "read"]

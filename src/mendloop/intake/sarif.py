@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from mendloop.core.findings import RawFinding
-from mendloop.core.model import IssueType
 from mendloop.core.text import clean
+from mendloop.core.vocabulary import IssueType
 from mendloop.intake.json_bytes import (
     JsonArray,
     UnreadableJson,
@@ -46,6 +46,7 @@ __all__ = ["read"]
 _VERSION = "2.1.0"
 _NOT_FAILED = frozenset({"pass", "open", "review", "informational", "notApplicable"})
 _NOT_YET_SUPPRESSED = frozenset({"underReview", "rejected"})
+_MAX_RUNS = 1_000
 _TOOL_LIMIT_BYTES = 128
 
 
@@ -60,7 +61,7 @@ def read(data: bytes, *, root: PurePath | None = None) -> Reading:
     reading = Reading()
     try:
         log = decode(data, Log)
-        runs = JsonArray(log.runs)
+        runs = JsonArray(log.runs, limit=_MAX_RUNS)
     except UnreadableJson as error:
         reading.fail(f"the SARIF report does not parse: {error}")
         return reading
@@ -69,6 +70,8 @@ def read(data: bytes, *, root: PurePath | None = None) -> Reading:
         return reading
     if not len(runs):
         reading.fail("the SARIF report holds no run, so nothing was reviewed")
+    if runs.is_cut:
+        reading.fail(f"the SARIF report holds more than {_MAX_RUNS} runs")
     for index in range(len(runs)):
         try:
             _read_run(decode(runs.whole(index), Run), reading, root)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from mendloop.core.model import IssueType, Severity
+from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.intake.json_bytes import JsonArray, UnreadableJson, decode, sized
 from mendloop.intake.reading import shortened
-from mendloop.intake.sarif_schema import Bag, Component, Message, Result, Rule, Text, Tool
+from mendloop.intake.sarif_schema import Bag, Component, Message, Result, Rule, RuleId, Text, Tool
 
 __all__ = ["KnownRule", "Rules", "issue_type_from", "score_from", "severity_from"]
 
@@ -95,7 +95,7 @@ class Rules:
         places: dict[str, tuple[int, int]] = {}
         for component, rules in enumerate(self._rules):
             for index in range(len(rules)):
-                places.setdefault(self._rule(component, index).id, (component, index))
+                places.setdefault(_id(rules, index), (component, index))
         return places
 
     def _rule(self, component: int, index: int) -> KnownRule:
@@ -153,6 +153,13 @@ def _extensions(tool: Tool) -> list[Component]:
         except UnreadableJson:
             components.append(Component(name=""))
     return components
+
+
+def _id(rules: JsonArray, index: int) -> str:
+    try:
+        return decode(rules[index], RuleId).id
+    except UnreadableJson:
+        return ""
 
 
 def _known(rules: JsonArray, index: int) -> KnownRule:

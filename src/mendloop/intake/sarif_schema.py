@@ -20,6 +20,7 @@ __all__ = [
     "Message",
     "Result",
     "Rule",
+    "RuleId",
     "Run",
     "Text",
 ]
@@ -136,6 +137,12 @@ class Rule(_Part, frozen=True):
     message_strings: msgspec.Raw = msgspec.Raw()
     short_description: Text | None = None
     properties: Bag | None = None
+
+
+class RuleId(_Part, frozen=True):
+    """Of a reportingDescriptor only what it is looked up by."""
+
+    id: str = ""
 
 
 class Component(_Part, frozen=True):

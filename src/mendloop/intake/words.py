@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mendloop.core.model import IssueType, Severity
+from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.intake.reading import shortened
 
 __all__ = ["issue_type_of", "severity_of"]

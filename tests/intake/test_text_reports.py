@@ -1,0 +1,56 @@
+from collections.abc import Callable
+
+from mendloop.core.findings import Report
+from mendloop.core.text import DESCRIPTION_LIMIT_BYTES, clean
+
+Read = Callable[..., Report]
+Names = Callable[[Report], list[str]]
+
+
+def test_the_whole_output_is_the_description(read: Read) -> None:
+    """A short output is kept as it was said."""
+    (finding,) = read("\n\nfirst\n  second\n").findings
+
+    assert "first\n  second" == finding.description
+
+
+def test_a_long_first_line_gets_a_short_title(read: Read) -> None:
+    """A listing shows the first line, so a long one is told in short before it."""
+    (finding,) = read("x" * 500).findings
+    title, _, rest = finding.description.partition("\n\n")
+
+    assert 200 == len(title)
+    assert "x" * 500 == rest
+
+
+def test_both_ends_of_a_long_output_survive_the_cap(read: Read) -> None:
+    """The first fault and the summary are both there, with a mark for what is left out."""
+    output = "first fault\n" + "noise \x1b[31mred\x1b[0m\n" * 500_000 + "summary: 1 failed\n"
+    (finding,) = read(output).findings
+    kept = clean(finding.description, limit_bytes=DESCRIPTION_LIMIT_BYTES)
+
+    assert kept.startswith("first fault\n")
+    assert kept.endswith("summary: 1 failed")
+    assert "left out" in kept
+
+
+def test_bytes_that_are_not_utf8_are_replaced(read: Read) -> None:
+    """Any output is a finding, whatever its encoding."""
+    (finding,) = read(b"caf\xe9 \xff\xfe").findings
+
+    assert "caf\ufffd \ufffd\ufffd" == finding.description
+
+
+def test_times_and_addresses_make_no_new_finding(read: Read, names: Names) -> None:
+    """The same failure, told a second later, is the same finding."""
+    one = "2026-01-05T10:00:00Z FAILED x at 0x7f01 in 0.12s (pid 41) /tmp/run-1/log 10:00:01"
+    two = "2026-01-06T11:10:09Z FAILED x at 0x8e22 in 13.4 s (pid 977) /tmp/run-2/log 11:22:59"
+
+    assert names(read(one)) == names(read(two))
+
+
+def test_another_output_is_another_finding(read: Read, names: Names) -> None:
+    """What failed, and how much of it, tells two outputs apart."""
+    outputs = ["FAILED x", "FAILED y", "2 failed", "3 failed"]
+
+    assert 4 == len({name for output in outputs for name in names(read(output))})
