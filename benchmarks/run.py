@@ -20,7 +20,8 @@ from pathlib import Path
 import apsw
 
 from mendloop.core.codec import encode_state
-from mendloop.core.model import FeedbackEntry, IssueType, Settings, Severity
+from mendloop.core.model import FeedbackEntry, Settings
+from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.manager import StateManager
 from mendloop.stores.sqlite import open_sqlite
 

@@ -30,15 +30,8 @@ if TYPE_CHECKING:
         TransitionRefused,
         ValidationError,
     )
-    from mendloop.core.model import (
-        FeedbackEntry,
-        Finding,
-        IssueType,
-        RemediationState,
-        Settings,
-        Severity,
-        Status,
-    )
+    from mendloop.core.model import FeedbackEntry, Finding, RemediationState, Settings
+    from mendloop.core.vocabulary import IssueType, Severity, Status
     from mendloop.manager import StateManager
     from mendloop.stores.sqlite import open_sqlite
 
@@ -76,12 +69,12 @@ __all__ = [
 _ELSEWHERE = {
     "FeedbackEntry": "mendloop.core.model",
     "Finding": "mendloop.core.model",
-    "IssueType": "mendloop.core.model",
+    "IssueType": "mendloop.core.vocabulary",
     "RemediationState": "mendloop.core.model",
     "Settings": "mendloop.core.model",
-    "Severity": "mendloop.core.model",
+    "Severity": "mendloop.core.vocabulary",
     "StateManager": "mendloop.manager",
-    "Status": "mendloop.core.model",
+    "Status": "mendloop.core.vocabulary",
     "decide": "mendloop.core.decide",
     "open_sqlite": "mendloop.stores.sqlite",
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from mendloop.core.model import StepKind
+from mendloop.core.vocabulary import StepKind
 
 __all__ = [
     "Event",

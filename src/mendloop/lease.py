@@ -22,16 +22,8 @@ from mendloop.core.errors import (
     StateNotFound,
 )
 from mendloop.core.findings import Report
-from mendloop.core.model import (
-    Child,
-    Holder,
-    Lease,
-    Ledger,
-    RemediationState,
-    Settings,
-    StepKind,
-    StopReason,
-)
+from mendloop.core.model import Child, Holder, Lease, Ledger, RemediationState, Settings
+from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.crashpoints import reach
 from mendloop.manager import StateManager
 from mendloop.runners.identity import boot_id, boottime_seconds, is_alive

@@ -12,7 +12,8 @@ from mendloop.clock import Clock
 from mendloop.core.brief import make_brief
 from mendloop.core.decide import Take
 from mendloop.core.findings import Report
-from mendloop.core.model import Child, Ledger, RemediationState, Settings, StepKind
+from mendloop.core.model import Child, Ledger, RemediationState, Settings
+from mendloop.core.vocabulary import StepKind
 from mendloop.crashpoints import reach
 from mendloop.events import FixDone, Observer, Output, ReviewDone, StepStarted
 from mendloop.lease import RunLease

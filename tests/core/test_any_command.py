@@ -20,17 +20,9 @@ from mendloop.core.errors import (
     TransitionRefused,
     ValidationError,
 )
-from mendloop.core.model import (
-    Child,
-    Lease,
-    Ledger,
-    RemediationState,
-    Settings,
-    Status,
-    StepKind,
-    StopReason,
-)
+from mendloop.core.model import Child, Lease, Ledger, RemediationState, Settings
 from mendloop.core.text import redact_secrets
+from mendloop.core.vocabulary import Status, StepKind, StopReason
 
 _GENERATIONS = st.integers(0, 3)
 _CHILD = Child(boot_id="b", pid_namespace="n", pid=1, start_ticks=2, token="t")  # noqa: S106

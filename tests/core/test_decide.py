@@ -22,15 +22,8 @@ from mendloop.core.decide import (
     decide,
     is_stuck,
 )
-from mendloop.core.model import (
-    Ledger,
-    Phase,
-    RemediationState,
-    Round,
-    Status,
-    StepKind,
-    StopReason,
-)
+from mendloop.core.model import Ledger, RemediationState, Round
+from mendloop.core.vocabulary import Phase, Status, StepKind, StopReason
 
 _NAMES = st.frozensets(st.sampled_from("abcd"), max_size=3)
 

@@ -3,7 +3,7 @@ import pytest
 
 from mendloop.core.findings import RawFinding
 from mendloop.core.fingerprint import fingerprint, number_findings
-from mendloop.core.model import IssueType, Severity
+from mendloop.core.vocabulary import IssueType, Severity
 
 FINDING = RawFinding(
     severity=Severity.HIGH,

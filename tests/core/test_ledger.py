@@ -15,7 +15,8 @@ from states import NOW, entry, state
 from mendloop.core import commands
 from mendloop.core.codec import encode_state
 from mendloop.core.errors import StateError, ValidationError
-from mendloop.core.model import FeedbackEntry, Finding, Life, Severity, Status
+from mendloop.core.model import FeedbackEntry, Finding
+from mendloop.core.vocabulary import Life, Severity, Status
 
 
 def ours(found: FeedbackEntry) -> Finding:

@@ -23,13 +23,8 @@ from mendloop.core.errors import (
     TransitionRefused,
     ValidationError,
 )
-from mendloop.core.model import (
-    Phase,
-    Settings,
-    Status,
-    StepKind,
-    StopReason,
-)
+from mendloop.core.model import Settings
+from mendloop.core.vocabulary import Phase, Status, StepKind, StopReason
 
 
 def told(driver: Driver) -> tuple[Status, Phase | None, StopReason | None]:

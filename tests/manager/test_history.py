@@ -16,8 +16,9 @@ from mendloop.core import commands
 from mendloop.core.codec import digest
 from mendloop.core.commits import CHANGES_KEPT, COMMITS_KEPT, POINTERS_KEPT, SEAL_BATCH
 from mendloop.core.errors import DeserializationError, StateError, StoreFull
-from mendloop.core.model import Commit, Ledger, RemediationState, Settings, StepKind
+from mendloop.core.model import Commit, Ledger, RemediationState, Settings
 from mendloop.core.names import chunk_key
+from mendloop.core.vocabulary import StepKind
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document
 

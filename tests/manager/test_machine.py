@@ -20,14 +20,8 @@ from states import entry, holder
 from mendloop.core import commands
 from mendloop.core.commands import Command
 from mendloop.core.errors import StateError
-from mendloop.core.model import (
-    Finding,
-    Ledger,
-    RemediationState,
-    Settings,
-    StepKind,
-    StopReason,
-)
+from mendloop.core.model import Finding, Ledger, RemediationState, Settings
+from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.manager import StateManager
 from mendloop.stores.sqlite import open_sqlite
 

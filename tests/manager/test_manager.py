@@ -20,7 +20,8 @@ from mendloop.core.errors import (
     StateNotFound,
     ValidationError,
 )
-from mendloop.core.model import RemediationState, Settings, Status
+from mendloop.core.model import RemediationState, Settings
+from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
 
 Manage = Callable[..., StateManager]

@@ -15,7 +15,8 @@ from states import holder
 
 from mendloop.core import commands
 from mendloop.core.errors import LeaseHeld, LeaseLost, StateNotFound
-from mendloop.core.model import Child, Holder, Ledger, Settings, StepKind, StopReason
+from mendloop.core.model import Child, Holder, Ledger, Settings
+from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.lease import RunLease
 from mendloop.manager import StateManager
 from mendloop.runners.identity import (

@@ -18,16 +18,8 @@ from states import NOW, entry, holder, rich_state, state, with_unknown_members
 from mendloop.core import commands
 from mendloop.core.codec import encode_state, rfc3339
 from mendloop.core.errors import StateError
-from mendloop.core.model import (
-    Child,
-    IssueType,
-    Ledger,
-    RemediationState,
-    Settings,
-    Severity,
-    StepKind,
-    StopReason,
-)
+from mendloop.core.model import Child, Ledger, RemediationState, Settings
+from mendloop.core.vocabulary import IssueType, Severity, StepKind, StopReason
 from mendloop.manager import StateManager
 
 Operation = Callable[[StateManager], Awaitable[Any]]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mendloop.core.errors import RunError
-from mendloop.core.model import StepKind
+from mendloop.core.vocabulary import StepKind
 from mendloop.runners.output import LineFeed
 from mendloop.runners.port import STDERR_TAIL_BYTES, StepCommand
 

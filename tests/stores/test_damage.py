@@ -1,6 +1,5 @@
 """Files that are no store, or no longer one: told apart, and never taken for a sound one."""
 
-
 from __future__ import annotations
 
 import os

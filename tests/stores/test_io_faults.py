@@ -1,6 +1,5 @@
 """The store survives its disk: the N-th I/O fails, for every N."""
 
-
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """Files and folders that may be read and not written, and those that are made."""
 
-
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """Many processes on one file: nobody is locked out, and SIGKILL loses nothing."""
 
-
 from __future__ import annotations
 
 import asyncio

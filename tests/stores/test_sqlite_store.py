@@ -1,6 +1,5 @@
 """What the SQLite store promises beyond the contract."""
 
-
 from __future__ import annotations
 
 import asyncio

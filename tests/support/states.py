@@ -23,20 +23,16 @@ from mendloop.core.model import (
     FeedbackEntry,
     Finding,
     Holder,
-    IssueType,
     Lease,
     Ledger,
     Pause,
-    Phase,
     RemediationState,
     Round,
     Settings,
-    Severity,
     Source,
-    Status,
     Step,
-    StepKind,
 )
+from mendloop.core.vocabulary import IssueType, Phase, Severity, Status, StepKind
 
 __all__ = [
     "NOW",

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mendloop.cli.printing import cell, shown
-from mendloop.cli.watch import narrate
-from mendloop.core.model import StepKind
+from mendloop.cli.printing import cell
+from mendloop.cli.watch import narrate, output_lines
+from mendloop.core.vocabulary import StepKind
 from mendloop.events import (
     Event,
     IterationStarted,
@@ -37,6 +37,12 @@ class LiveView:
 
     def __init__(self) -> None:
         """Show nothing yet."""
+        self._began = self._step_began = time.monotonic()
+        self._iteration = self._max_iterations = 0
+        self._phase = "starting"
+        self._counts = ""
+        self._window_began = 0.0
+        self._in_window = self._left_out = 0
         self._console = Console(highlight=False, soft_wrap=True)
         self._live = Live(
             get_renderable=self._status,
@@ -46,12 +52,6 @@ class LiveView:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._began = self._step_began = time.monotonic()
-        self._iteration = self._max_iterations = 0
-        self._phase = "starting"
-        self._counts = ""
-        self._window_began = 0.0
-        self._in_window = self._left_out = 0
 
     def __enter__(self) -> Self:
         """Begin to show."""
@@ -102,8 +102,9 @@ class LiveView:
         if self._in_window > _LINES_A_WINDOW:
             self._left_out += 1
             return
-        prefix = (f"{event.name} | ", "dim")
-        self._console.print(Text.assemble(prefix, shown(event.line).replace("\n", " ")))
+        text = Text(output_lines(event))
+        text.stylize("dim", 0, len(event.name) + 2)
+        self._console.print(text)
 
     def _tell_left_out(self) -> None:
         if self._left_out:
@@ -113,7 +114,7 @@ class LiveView:
     def _status(self) -> Text:
         now = time.monotonic()
         parts = [
-            f"iteration {self._iteration}/{self._max_iterations}",
+            f"iteration {self._iteration}/{self._max_iterations}" if self._max_iterations else "",
             f"{self._phase} {_clock(now - self._step_began)}",
             self._counts,
             f"{_clock(now - self._began)} in all",

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import click
-from click.exceptions import NoArgsIsHelpError
+from click.exceptions import Exit, NoArgsIsHelpError
 
 from mendloop.cli.app import app
 from mendloop.cli.session import Session
@@ -20,6 +20,8 @@ from mendloop.cli.streams import forget_stdout, make_patient
 
 __all__ = ["complain", "run"]
 
+_PROGRAM = "mendloop"
+_COMPLETION = "_MENDLOOP_COMPLETE"
 _UNEXPECTED = 1
 _USAGE = 2
 _INTERRUPTED = 130
@@ -62,9 +64,7 @@ def complain(session: Session, kind: str, message: str, *, task_id: str = "") ->
 
 def _run(session: Session) -> int:
     try:
-        code = app.main(
-            list(session.arguments), prog_name="mendloop", standalone_mode=False, obj=session
-        )
+        return _invoke(session)
     except NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return _USAGE
@@ -80,6 +80,17 @@ def _run(session: Session) -> int:
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches the user
         return _explain(session, error)
+
+
+def _invoke(session: Session) -> int:
+    """Do what click's own main does, but for its ways with errors."""
+    if _COMPLETION in os.environ:
+        app.main(list(session.arguments), prog_name=_PROGRAM, complete_var=_COMPLETION)
+    try:
+        with app.make_context(_PROGRAM, list(session.arguments), obj=session) as context:
+            code = app.invoke(context)
+    except Exit as asked:
+        return asked.exit_code
     return code if isinstance(code, int) else 0
 
 
@@ -94,6 +105,8 @@ def _explain(session: Session, error: Exception) -> int:
     if isinstance(error, StateError):
         code = int(code_of_error(error))
         return _fail(session, type(error).__name__, str(error), code, task_id=error.task_id)
+    if isinstance(error, OSError):
+        return _fail(session, type(error).__name__, f"the system refused: {error}", _UNEXPECTED)
     message = (
         f"unexpected {type(error).__name__}: {error}; this is a defect of mendloop: please report "
         "it with what MENDLOOP_DEBUG=1 shows"

@@ -104,7 +104,8 @@ def _count(current: IterationStory, change: Change) -> None:
         current.new += facts.get("new", 0)
         current.resolved += facts.get("resolved", 0)
         current.reopened += facts.get("reopened", 0)
-        current.open = facts.get("open", current.open)
+        if "problem" not in facts:
+            current.open = facts.get("open", current.open)
     elif "problem" not in facts:
         current.is_tree_changed = bool(facts.get("is_tree_changed")) or bool(
             current.is_tree_changed

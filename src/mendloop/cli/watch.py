@@ -14,7 +14,7 @@ from mendloop.cli.printing import as_json_line, shown
 from mendloop.cli.session import Session
 from mendloop.cli.streams import forget_stdout
 from mendloop.core.codec import rfc3339
-from mendloop.core.model import StepKind
+from mendloop.core.vocabulary import StepKind
 from mendloop.events import (
     Event,
     FixDone,
@@ -26,7 +26,7 @@ from mendloop.events import (
     TookOver,
 )
 
-__all__ = ["Watcher", "narrate", "watcher_for"]
+__all__ = ["Watcher", "narrate", "output_lines", "watcher_for"]
 
 
 class Watcher(Protocol):
@@ -93,14 +93,20 @@ def _say_fix(event: FixDone) -> str:
     return f"fix {changed} ({event.seconds:.1f} s)"
 
 
+def output_lines(event: Output) -> str:
+    """What a tool printed, without what steers a terminal; no part of it stands without its name."""
+    prefix = f"{event.name} | "
+    return prefix + shown(event.line).replace("\n", f"\n{prefix}")
+
+
 def _say_review(event: ReviewDone) -> str:
-    counts = (
-        f"{event.open} open, {event.new} new, {event.resolved} resolved, "
-        f"{event.reopened} came back ({event.seconds:.1f} s)"
-    )
+    took = f"({event.seconds:.1f} s)"
     if event.problem:
-        return f"review failed: {event.problem}; {counts}"
-    return f"review: {counts}"
+        return f"review failed: {event.problem} {took}"
+    return (
+        f"review: {event.open} open, {event.new} new, {event.resolved} resolved, "
+        f"{event.reopened} came back {took}"
+    )
 
 
 _SAY: dict[type[Event], Callable[[Any], str]] = {
@@ -154,7 +160,7 @@ def _json_line(event: Event) -> bytes:
 
 def _plain_line(event: Event) -> bytes:
     if isinstance(event, Output):
-        text = f"{event.name} | {shown(event.line)}"
+        text = output_lines(event)
     else:
         text = " ".join(shown(narrate(event)).split())
     if not text:

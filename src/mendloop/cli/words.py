@@ -7,15 +7,8 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from mendloop.cli.session import Session
-from mendloop.core.model import (
-    FeedbackEntry,
-    Lease,
-    Ledger,
-    RemediationState,
-    Settings,
-    Severity,
-    StopReason,
-)
+from mendloop.core.model import FeedbackEntry, Lease, Ledger, RemediationState, Settings
+from mendloop.core.vocabulary import Severity, Status, StopReason
 
 __all__ = [
     "advice",
@@ -125,10 +118,10 @@ def advice(session: Session, state: RemediationState) -> str:
             return f"wait for the run, or `mendloop pause {task} --reason WHY{store}`"
         return f"`mendloop run {task} ...{store}` goes on"
     reason = ledger.stop_reason if ledger else None
-    if reason is StopReason.COMPLETED or (reason is None and state.status == "Completed"):
+    if reason is StopReason.COMPLETED or (reason is None and state.status is Status.COMPLETED):
         return ""
-    limit = settings_of(state).max_iterations
-    if state.iteration >= limit:
-        limit = max(limit, state.iteration)
-        return f"`mendloop resume {task} --max-iterations {limit + 10}{store}`, {run_it}"
-    return f"see what is wrong, then `mendloop resume {task}{store}`, {run_it}"
+    see = "" if state.status is Status.MAX_ITERATIONS_REACHED else "see what is wrong, then "
+    is_spent = state.iteration >= settings_of(state).max_iterations
+    has_fix_left = ledger is not None and not ledger.is_fix_done
+    limit = f" --max-iterations {state.iteration + 10}" if is_spent and not has_fix_left else ""
+    return f"{see}`mendloop resume {task}{limit}{store}`, {run_it}"

@@ -31,17 +31,11 @@ from mendloop.core.model import (
     STATE_VERSION,
     Carrying,
     FeedbackEntry,
-    IssueType,
     Lease,
     Ledger,
-    Life,
-    Phase,
     RemediationState,
-    Severity,
-    Status,
-    StepKind,
-    StopReason,
 )
+from mendloop.core.vocabulary import IssueType, Life, Phase, Severity, Status, StepKind, StopReason
 
 __all__ = ["decode_state", "digest", "encode", "encode_state", "rfc3339", "validated"]
 

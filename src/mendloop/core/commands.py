@@ -12,16 +12,9 @@ from datetime import datetime
 import msgspec
 
 from mendloop.core.findings import Report
-from mendloop.core.model import (
-    Child,
-    FeedbackEntry,
-    Holder,
-    RemediationState,
-    Settings,
-    StepKind,
-    StopReason,
-)
+from mendloop.core.model import Child, FeedbackEntry, Holder, RemediationState, Settings
 from mendloop.core.text import Redactor
+from mendloop.core.vocabulary import StepKind, StopReason
 
 __all__ = [
     "AcquireLease",

@@ -11,7 +11,8 @@ from datetime import datetime
 
 import msgspec
 
-from mendloop.core.model import Ledger, RemediationState, Round, StepKind, StopReason
+from mendloop.core.model import Ledger, RemediationState, Round
+from mendloop.core.vocabulary import StepKind, StopReason
 
 __all__ = ["Ended", "Finish", "NextStep", "StartIteration", "Take", "Wait", "decide", "is_stuck"]
 

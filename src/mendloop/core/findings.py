@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mendloop.core.model import IssueType, Severity
+from mendloop.core.vocabulary import IssueType, Severity
 
 __all__ = ["RawFinding", "Report"]
 

@@ -13,10 +13,19 @@ Every struct here carries the members that it does not know, as raw bytes, in ``
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
+
+from mendloop.core.vocabulary import (
+    IssueType,
+    Life,
+    Phase,
+    Severity,
+    Status,
+    StepKind,
+    StopReason,
+)
 
 __all__ = [
     "LEDGER_SCHEMA",
@@ -31,21 +40,14 @@ __all__ = [
     "Finding",
     "Holder",
     "Instant",
-    "IssueType",
     "Lease",
     "Ledger",
-    "Life",
     "Pause",
-    "Phase",
     "RemediationState",
     "Round",
     "Settings",
-    "Severity",
     "Source",
-    "Status",
     "Step",
-    "StepKind",
-    "StopReason",
 ]
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -53,80 +55,6 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 STATE_VERSION = "v1"
 LEDGER_SCHEMA = 1
-
-
-class Status(StrEnum):
-    """The specification's five statuses. Never extended: finer truth goes in `Phase`."""
-
-    INITIALIZED = "Initialized"
-    IN_PROGRESS = "InProgress"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    MAX_ITERATIONS_REACHED = "MaxIterationsReached"
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether only an explicit resume goes on from here."""
-        return self in {Status.COMPLETED, Status.FAILED, Status.MAX_ITERATIONS_REACHED}
-
-
-class Severity(StrEnum):
-    """How bad a finding is; `rank` orders them, worst highest."""
-
-    LOW = "Low"
-    MEDIUM = "Medium"
-    HIGH = "High"
-    CRITICAL = "Critical"
-
-    @property
-    def rank(self) -> int:
-        """0 for Low to 3 for Critical."""
-        return list(Severity).index(self)
-
-
-class IssueType(StrEnum):
-    """What kind of fault a finding is."""
-
-    BUG = "Bug"
-    ENHANCEMENT = "Enhancement"
-    DOCUMENTATION = "Documentation"
-    PERFORMANCE = "Performance"
-    SECURITY = "Security"
-
-
-class Phase(StrEnum):
-    """What goes on inside a status."""
-
-    REVIEWING = "Reviewing"
-    FIXING = "Fixing"
-    PAUSED = "Paused"
-    TERMINATED = "Terminated"
-
-
-class StopReason(StrEnum):
-    """Why a task ended."""
-
-    COMPLETED = "completed"
-    MAX_ITERATIONS = "max_iterations"
-    NO_PROGRESS = "no_progress"
-    BUDGET = "budget"
-    STEP_FAILED = "step_failed"
-    TERMINATED = "terminated"
-
-
-class StepKind(StrEnum):
-    """The two steps that an iteration is made of."""
-
-    REVIEW = "review"
-    FIX = "fix"
-
-
-class Life(StrEnum):
-    """What became of a finding."""
-
-    OPEN = "open"
-    VERIFIED = "verified"
-    REOPENED = "reopened"
 
 
 class Carrying(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -15,7 +15,8 @@ from typing import Protocol
 
 import msgspec
 
-from mendloop.core.model import Child, StepKind
+from mendloop.core.model import Child
+from mendloop.core.vocabulary import StepKind
 
 __all__ = ["CAPTURE_LIMIT_BYTES", "STDERR_TAIL_BYTES", "Runner", "StepCommand", "StepOutcome"]
 

@@ -92,8 +92,9 @@ def _entry(
 ) -> FeedbackEntry:
     from datetime import UTC, datetime
 
-    from mendloop.core.model import FeedbackEntry, Finding, IssueType, Severity
+    from mendloop.core.model import FeedbackEntry, Finding
     from mendloop.core.transitions.ledger import PERSON
+    from mendloop.core.vocabulary import IssueType, Severity
 
     return FeedbackEntry(
         timestamp=datetime.now(UTC),

@@ -18,7 +18,7 @@ from mendloop.core.commands import AppendFeedback, Context
 from mendloop.core.errors import ValidationError
 from mendloop.core.findings import RawFinding, Report
 from mendloop.core.fingerprint import fingerprint, number_findings
-from mendloop.core.model import FeedbackEntry, Finding, Life, RemediationState
+from mendloop.core.model import FeedbackEntry, Finding, RemediationState
 from mendloop.core.text import (
     AUTHOR_LIMIT_BYTES,
     COMMENT_ID_LIMIT_BYTES,
@@ -31,6 +31,7 @@ from mendloop.core.text import (
     tidy,
 )
 from mendloop.core.transitions.outcome import Transition, ledger_of, require, revise
+from mendloop.core.vocabulary import Life
 
 __all__ = [
     "PERSON",

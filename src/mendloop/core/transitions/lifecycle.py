@@ -25,15 +25,7 @@ from mendloop.core.errors import (
     TaskEnded,
     ValidationError,
 )
-from mendloop.core.model import (
-    Ledger,
-    RemediationState,
-    Settings,
-    Status,
-    Step,
-    StepKind,
-    StopReason,
-)
+from mendloop.core.model import Ledger, RemediationState, Settings, Step
 from mendloop.core.model import Pause as PauseRecord
 from mendloop.core.text import REASON_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
@@ -47,6 +39,7 @@ from mendloop.core.transitions.outcome import (
     revise,
     vacated,
 )
+from mendloop.core.vocabulary import Status, StepKind, StopReason
 
 __all__ = ["configure", "create", "finish", "increment", "pause", "resume", "stop"]
 

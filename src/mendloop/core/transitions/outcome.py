@@ -14,14 +14,11 @@ from mendloop.core.model import (
     Child,
     Lease,
     Ledger,
-    Phase,
     RemediationState,
     Settings,
-    Status,
-    StepKind,
-    StopReason,
 )
 from mendloop.core.text import ERROR_MESSAGE_LIMIT_BYTES, tidy
+from mendloop.core.vocabulary import Phase, Status, StepKind, StopReason
 
 __all__ = [
     "ERROR_MESSAGES_KEPT",

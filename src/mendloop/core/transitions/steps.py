@@ -6,14 +6,7 @@ import msgspec
 
 from mendloop.core.commands import BeginStep, Context, RecordFix, RecordReview
 from mendloop.core.errors import TransitionRefused
-from mendloop.core.model import (
-    Ledger,
-    RemediationState,
-    Round,
-    Source,
-    Step,
-    StepKind,
-)
+from mendloop.core.model import Ledger, RemediationState, Round, Source, Step
 from mendloop.core.transitions.ledger import merge_reports, open_digest, reviewer_name
 from mendloop.core.transitions.outcome import (
     Transition,
@@ -24,6 +17,7 @@ from mendloop.core.transitions.outcome import (
     revise,
     with_error,
 )
+from mendloop.core.vocabulary import StepKind
 
 __all__ = ["begin_step", "record_fix", "record_review"]
 

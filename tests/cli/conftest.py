@@ -1,0 +1,78 @@
+"""A user with a folder, a state folder and a terminal's worth of patience."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cli_user import PATIENCE_SECONDS, Done, Quick, User, Wait
+
+from mendloop.cli.main import run as run_in_process
+
+REVIEW = r"""n=0
+while read -r line; do
+  n=$((n + 1))
+  printf '{"severity": "High", "issue_type": "Bug", "description": "%s", "path": "todo.txt", "line": %d}\n' \
+    "$line" "$n"
+done < todo.txt
+"""
+FIX = """sed -i.old 1d todo.txt
+echo "one line is gone"
+"""
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[User]:
+    """A user in an empty folder."""
+    user = User(tmp_path)
+    yield user
+    user.end()
+
+
+@pytest.fixture
+def todo(user: User) -> User:
+    """A user whose folder holds three faults, a reviewer that sees them and a fixer of one each."""
+    user.write("review.sh", REVIEW)
+    user.write("fix.sh", FIX)
+    user.write("todo.txt", "one\ntwo\nthree\n")
+    return user
+
+
+@pytest.fixture
+def loop_arguments() -> tuple[str, ...]:
+    """The reviewer and the fixer of `todo`, as options."""
+    return ("--review", "sh review.sh", "--format", "jsonl", "--fix", "sh fix.sh")
+
+
+@pytest.fixture
+def quick(user: User, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Quick:
+    """Call the command line in this process: the same, without the start of an interpreter."""
+    for name in [name for name in os.environ if name[:9] == "MENDLOOP_"]:
+        monkeypatch.delenv(name)
+    for name, value in user.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(user.tree)
+
+    def call(*arguments: str) -> Done:
+        capfd.readouterr()
+        code = run_in_process(arguments)
+        out, err = capfd.readouterr()
+        return Done(code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def wait_until() -> Wait:
+    """Wait for something that a started process does."""
+
+    def wait(is_so: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not is_so():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.02)
+
+    return wait

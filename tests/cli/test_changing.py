@@ -1,0 +1,143 @@
+"""The commands that change a task from outside of a run."""
+
+from __future__ import annotations
+
+import pytest
+from cli_user import Quick, User
+
+from mendloop.cli.commands.feedback import ISSUE_TYPES
+from mendloop.cli.options import SEVERITIES
+from mendloop.core.vocabulary import IssueType, Severity
+
+ADD = ("feedback", "add", "demo", "--severity", "High", "--issue-type", "Bug")
+
+
+def test_the_choices_are_the_models() -> None:
+    """The command line spells severities and types as they are stored."""
+    assert list(map(str, Severity)) == list(SEVERITIES)
+    assert list(map(str, IssueType)) == list(ISSUE_TYPES)
+
+
+def test_increment_gives_the_next_number(quick: Quick) -> None:
+    """Each call starts one iteration; with -o json it is an object with the number."""
+    assert "demo: iteration 1 began\n" == quick("increment", "demo").out
+    assert 2 == quick("increment", "demo", "-o", "json").json()["iteration"]
+
+
+def test_increment_with_an_operation_id_counts_once(quick: Quick) -> None:
+    """The same id again gets the same number."""
+    first = quick("increment", "demo", "--op-id", "delivery-1", "-o", "json")
+    again = quick("increment", "demo", "--op-id", "delivery-1", "-o", "json")
+
+    assert first == again
+    assert 1 == quick("show", "demo", "-o", "json").json()["iteration"]
+
+
+def test_increment_stops_at_the_limit(quick: Quick) -> None:
+    """Exit code 4 when the limit is spent; the message names the way on, which works."""
+    for _ in range(2):
+        assert 0 == quick("increment", "demo", "--max-iterations", "2").code
+    refused = quick("increment", "demo")
+
+    assert 4 == refused.code
+    assert "mendloop resume demo --max-iterations N" in refused.err
+    assert "MaxIterationsReached" == quick("show", "demo", "-o", "json").json()["status"]
+    assert 11 == quick("resume", "demo").code
+    assert 0 == quick("resume", "demo", "--max-iterations", "5").code
+    assert 3 == quick("increment", "demo", "-o", "json").json()["iteration"]
+
+
+def test_feedback_is_added_once(quick: Quick) -> None:
+    """The same comment again is known; its place and author are kept."""
+    quick("increment", "demo")
+    place = ("--path", "a.py", "--line", "7", "--author", "eve", "--comment-id", "c-1")
+    first = quick(*ADD, "--description", "broken", *place, "-o", "json").json()
+    again = quick(*ADD, "--description", "broken", *place)
+
+    assert (1, ["c-1"]) == (first["new"], first["ids"])
+    assert "demo: known finding c-1\n" == again.out
+    (entry,) = quick("feedback", "list", "demo", "-o", "json").json()["feedback"]
+    assert ("eve", "c-1", "broken") == (
+        entry["author"],
+        entry["pr_comment_id"],
+        entry["description"],
+    )
+    assert ("a.py", 7) == (entry["mendloop"]["path"], entry["mendloop"]["line"])
+
+
+def test_feedback_reads_its_description_from_standard_input(user: User) -> None:
+    """A description of - is what standard input holds, whatever bytes."""
+    user("increment", "demo")
+    done = user(*ADD, "--description", "-", stdin="first line\nsecond \xff".encode("latin-1"))
+
+    assert 0 == done.code
+    (entry,) = user.state("demo")["feedback_history"]
+    assert "first line\nsecond \ufffd" == entry["description"]
+
+
+def test_feedback_for_no_task_is_refused(quick: Quick) -> None:
+    """Feedback makes no task."""
+    assert 3 == quick(*ADD, "--description", "x").code
+    assert {"tasks": []} == quick("list", "-o", "json").json()
+
+
+def test_feedback_without_words_is_refused(quick: Quick) -> None:
+    """An empty description is refused, and nothing is written."""
+    quick("increment", "demo")
+    refused = quick(*ADD, "--description", " ")
+
+    assert 11 == refused.code
+    assert [] == quick("show", "demo", "-o", "json").json()["feedback_history"]
+
+
+def test_control_sequences_in_feedback_reach_neither_store_nor_screen(quick: Quick) -> None:
+    """What would steer a terminal is gone before it is kept."""
+    quick("increment", "demo")
+    quick(*ADD, "--description", "red \x1b[31malarm\x1b]0;title\x07 \u202egnp.exe")
+
+    for command in ("show", "explain"):
+        assert not {"\x1b", "\x07", "\u202e"} & set(quick(command, "demo").out)
+
+
+def test_pause_resume_and_stop(quick: Quick) -> None:
+    """A paused task refuses an iteration, a resumed one takes it, a stopped one has ended."""
+    quick("increment", "demo")
+
+    assert 0 == quick("pause", "demo", "--reason", "lunch").code
+    assert 9 == quick("increment", "demo").code
+    assert "Paused" == quick("show", "demo", "-o", "json").json()["mendloop"]["phase"]
+    assert 1 == quick("resume", "demo", "-o", "json").json()["iteration"]
+    assert 0 == quick("stop", "demo", "--reason", "no longer needed").code
+    assert 11 == quick("increment", "demo").code
+    assert "no longer needed" in quick("explain", "demo").out
+
+
+def test_resume_of_a_task_that_goes_on_is_refused(quick: Quick) -> None:
+    """There is nothing to resume, and the message says so."""
+    quick("increment", "demo")
+    refused = quick("resume", "demo")
+
+    assert 11 == refused.code
+    assert "nothing to resume" in refused.err
+
+
+@pytest.mark.parametrize("command", [("pause", "demo"), ("increment",), ("feedback", "add")])
+def test_what_is_missing_is_named(quick: Quick, command: tuple[str, ...]) -> None:
+    """A usage error is one line that names what is missing and where the help is."""
+    done = quick(*command)
+
+    assert 2 == done.code
+    assert 1 == len(done.err.splitlines())
+    assert "Missing" in done.err
+    assert "--help" in done.err
+
+
+def test_who_did_it_is_in_the_history(quick: Quick) -> None:
+    """--by names the author of a change; else it is user@host."""
+    quick("increment", "demo", "--by", "robot 7")
+    quick("increment", "demo")
+    first, second = quick("history", "demo", "-o", "json").json()["commits"]
+
+    assert "robot 7" == first["changes"][0]["by"]
+    assert "@" in second["changes"][0]["by"]
+    assert "cli" == second["changes"][0]["door"]

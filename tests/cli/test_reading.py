@@ -1,0 +1,178 @@
+"""The commands that read, in each form of output."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+import yaml
+from cli_user import Quick, User
+
+SPECIFIED = {
+    "task_id": str,
+    "iteration": int,
+    "status": str,
+    "feedback_history": list,
+    "last_update": str,
+    "error_messages": list,
+    "metadata": dict,
+    "version": str,
+}
+READING = (
+    ("list",),
+    ("show", "demo"),
+    ("history", "demo"),
+    ("explain", "demo"),
+    ("feedback", "list", "demo"),
+)
+
+
+@pytest.fixture
+def demo(quick: Quick):
+    """A task with two iterations, two findings and a pause behind it."""
+    assert 0 == quick("increment", "demo").code
+    add = ("feedback", "add", "demo", "--issue-type", "Bug")
+    first = ("--severity", "High", "--path", "a.py", "--line", "3")
+    assert 0 == quick(*add, *first, "--description", "first, плохо").code
+    assert 0 == quick(*add, "--severity", "low", "--description", "second").code
+    assert 0 == quick("pause", "demo", "--reason", "lunch", "--by", "alice").code
+    assert 0 == quick("resume", "demo", "--by", "bob").code
+    assert 0 == quick("increment", "demo").code
+    return quick
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_json_and_yaml_say_the_same(demo: Quick, command: tuple[str, ...]) -> None:
+    """Both are whole documents with equal content."""
+    as_json = demo(*command, "-o", "json")
+    as_yaml = demo(*command, "-o", "yaml")
+
+    assert (0, 0) == (as_json.code, as_yaml.code)
+    assert "" == as_json.err + as_yaml.err
+    told, again = json.loads(as_json.out), yaml.safe_load(as_yaml.out)
+    assert told == again
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_the_table_is_plain_text_without_a_terminal(demo: Quick, command: tuple[str, ...]) -> None:
+    """No colour, no lines drawn: what a pipe or a log can hold."""
+    done = demo(*command)
+
+    assert 0 == done.code
+    assert 2 <= len(done.out.splitlines())
+    assert "\x1b" not in done.out
+    assert not set("─│┃━╭") & set(done.out)
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_options_may_stand_before_the_command(demo: Quick, command: tuple[str, ...]) -> None:
+    """-o before or after the command's name is the same."""
+    assert demo(*command, "-o", "json").json() == demo("-o", "json", *command).json()
+
+
+def test_show_has_the_specifications_fields_at_the_top(demo: Quick) -> None:
+    """A reader written for the specification finds its eight fields with their types."""
+    state = demo("show", "demo", "-o", "json").json()
+
+    assert {name: type(state[name]) for name in SPECIFIED} == SPECIFIED
+    assert {*SPECIFIED, "mendloop"} == set(state)
+
+
+def test_show_prints_what_is_stored(demo: Quick, user: User) -> None:
+    """The document of -o json is the stored one, key by key."""
+    connection = sqlite3.connect(f"{user.store.as_uri()}?mode=ro", uri=True)
+    (body,) = connection.execute("SELECT body FROM document WHERE kind = 'head'").fetchone()
+    connection.close()
+
+    assert json.loads(body) == demo("show", "demo", "-o", "json").json()
+
+
+def test_list_counts_by_severity(demo: Quick) -> None:
+    """A row says where the task is and how bad what is open is."""
+    (task,) = demo("list", "-o", "json").json()["tasks"]
+
+    assert {"Critical": 0, "High": 1, "Medium": 0, "Low": 1} == task["open"]
+    assert ("demo", "InProgress", "Fixing", 2, 10) == (
+        task["task_id"],
+        task["status"],
+        task["phase"],
+        task["iteration"],
+        task["max_iterations"],
+    )
+    table = demo("list").out
+    assert "1 High, 1 Low" in table
+    assert "2/10" in table
+    assert " s ago)" in table
+
+
+def test_list_of_nothing_names_the_command_that_begins(quick: Quick) -> None:
+    """An empty store is no error."""
+    done = quick("list")
+
+    assert 0 == done.code
+    assert "mendloop run" in done.out
+    assert {"tasks": []} == quick("list", "-o", "json").json()
+
+
+def test_history_is_paged_without_gaps_or_repeats(demo: Quick) -> None:
+    """Pages joined are the whole; each names where the next begins."""
+    whole = demo("history", "demo", "-o", "json").json()
+    pages, after = [], 0
+    while after is not None:
+        page = demo("history", "demo", "--limit", "2", "--after", str(after), "-o", "json").json()
+        pages += page["commits"]
+        after = page["next_after"]
+
+    assert whole["commits"] == pages
+    assert [1, 2, 3, 4, 5, 6] == [commit["number"] for commit in pages]
+    assert "mendloop history demo --after 2" in demo("history", "demo", "--limit", "2").out
+
+
+def test_explain_names_who_paused_and_resumed(demo: Quick) -> None:
+    """People's doings stand in the story with their names."""
+    told = demo("explain", "demo").out
+
+    assert "paused: lunch, by alice" in told
+    assert "resumed after Paused, by bob" in told
+    assert "Iteration 2" in told
+    assert "mendloop run demo" in told
+
+
+def test_explain_says_why_a_task_is_paused_and_what_to_do(demo: Quick) -> None:
+    """A pause names its author, its reason and the way on."""
+    demo("pause", "demo", "--reason", "holidays", "--by", "carol")
+    told = demo("explain", "demo").out
+
+    assert "paused by carol: holidays" in told
+    assert "mendloop resume demo" in told
+
+
+def test_feedback_list_selects(demo: Quick) -> None:
+    """By severity, in any case of letters, and by being open."""
+    high = demo("feedback", "list", "demo", "--severity", "HIGH", "-o", "json").json()["feedback"]
+    still_open = demo("feedback", "list", "demo", "--open", "-o", "json").json()["feedback"]
+
+    assert ["first, плохо"] == [entry["description"] for entry in high]
+    assert 2 == len(still_open)
+
+
+@pytest.mark.parametrize("command", READING[1:], ids=" ".join)
+def test_a_task_that_is_not_there_is_named(quick: Quick, command: tuple[str, ...]) -> None:
+    """Exit code 3, and where to look."""
+    done = quick(*command)
+
+    assert 3 == done.code
+    assert "" == done.out
+    assert "there is no task demo; `mendloop list` shows" in done.err
+
+
+def test_json_errors_are_objects_too(quick: Quick) -> None:
+    """With -o json standard error also holds an object that names class, message and task."""
+    done = quick("show", "demo", "-o", "json")
+    line, error = done.err.splitlines()
+
+    assert line.startswith("mendloop: error: ")
+    told = json.loads(error)
+    assert ("StateNotFound", "demo") == (told["error"], told["task_id"])
+    assert {"error", "message", "task_id"} == set(told)

@@ -1,0 +1,217 @@
+"""`mendloop run`: a user's loop from the first review to its end, and on from there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from cli_user import Quick, User
+
+from mendloop import events
+
+TWO_REVIEWERS = """
+task = "demo"
+
+[loop]
+fix = "sh fix.sh"
+max_iterations = 2
+
+[[review]]
+command = "sh review.sh"
+format = "jsonl"
+
+[[review]]
+name = "words"
+command = "echo notes.txt:1: a word is missing; exit 1"
+format = "text"
+"""
+
+
+def test_a_loop_runs_until_nothing_is_open(todo: User, loop_arguments: tuple[str, ...]) -> None:
+    """The walk through: run, see the iterations and the reason, ask again, list, explain."""
+    ran = todo("run", "demo", *loop_arguments)
+
+    assert (0, "") == (ran.code, ran.err)
+    assert "sh fix.sh" not in ran.out
+    assert "fix | one line is gone" in ran.out
+    table = ran.out[ran.out.index("ITERATION") :].splitlines()
+    assert "ITERATION OPEN NEW RESOLVED CAME BACK TIME" == " ".join(table[0].split())
+    assert [["1", "2", "3", "1", "0"], ["2", "1", "0", "1", "0"], ["3", "0", "0", "1", "0"]] == [
+        line.split()[:5] for line in table[1:4]
+    ]
+    assert "demo: completed: a complete review found nothing open" in table
+    assert "Completed" in todo("list").out
+    assert 4 == todo("explain", "demo").out.count("review: ")
+
+
+def test_a_task_that_has_ended_is_not_run_again(
+    todo: User, loop_arguments: tuple[str, ...]
+) -> None:
+    """The second run says so, names the way on, and exits with the code of the stop reason."""
+    todo("run", "demo", *loop_arguments)
+    before = todo.state("demo")
+    again = todo("run", "demo", *loop_arguments)
+
+    assert 0 == again.code
+    assert "has ended already, and nothing was run: completed" in again.out
+    assert "mendloop resume demo" in again.out
+    assert before == todo.state("demo")
+
+
+def test_it_goes_on_after_a_higher_limit(todo: User, loop_arguments: tuple[str, ...]) -> None:
+    """A spent limit exits 4 and names resume; after it the same command goes on to the end."""
+    command = ("run", "demo", *loop_arguments, "--max-iterations", "1")
+    first = todo(*command)
+
+    assert 4 == first.code
+    assert "mendloop resume demo --max-iterations 11" in first.out
+    assert 4 == todo(*command).code
+    assert 0 == todo("resume", "demo", "--max-iterations", "11").code
+    assert 0 == todo(*command).code
+    assert 3 == todo.state("demo")["iteration"]
+
+
+def test_no_progress_stops_the_loop(todo: User) -> None:
+    """A fixer that changes nothing is found out: exit code 5."""
+    ran = todo(
+        *("run", "demo", "--review", "sh review.sh", "--format", "jsonl"),
+        *("--fix", "true", "--no-progress", "2"),
+    )
+
+    assert 5 == ran.code
+    assert "the same 3 findings were open after 2 reviews in a row" in ran.out
+    assert "fix changed nothing" in ran.out
+    assert "mendloop resume demo" in ran.out
+
+
+def test_the_budget_stops_the_loop(todo: User) -> None:
+    """A step ends with the time that is left, and the loop then says so: exit code 6."""
+    ran = todo(
+        *("run", "demo", "--review", "sh review.sh", "--format", "jsonl"),
+        *("--fix", "sleep 30", "--budget", "1s"),
+    )
+
+    assert 6 == ran.code
+    assert "the budget of 1.0 s is spent" in ran.out
+
+
+def test_two_reviewers_from_the_file(todo: User) -> None:
+    """The file names task, reviewers and fixer; each finding knows which reviewer it is from."""
+    todo.write("mendloop.toml", TWO_REVIEWERS)
+    ran = todo("run")
+
+    assert 4 == ran.code
+    state = todo.state("demo")
+    sources = {entry["mendloop"]["source"].split(":")[0] for entry in state["feedback_history"]}
+    assert {"sh", "words"} == sources
+    still_open = [entry for entry in state["feedback_history"] if not entry["resolved"]]
+    assert {"sh", "words"} == {e["mendloop"]["source"].split(":")[0] for e in still_open}
+    assert {"sh", "words"} == set(state["mendloop"]["sources"])
+
+
+def test_the_command_line_counts_more_than_the_file(todo: User) -> None:
+    """An option replaces the file's key; the others stay."""
+    todo.write("mendloop.toml", TWO_REVIEWERS)
+    ran = todo("run", "other", "--review", "sh review.sh", "--format", "jsonl")
+
+    assert 4 == ran.code
+    assert "other: max_iterations" in ran.out
+    assert ["sh"] == list(todo.state("other")["mendloop"]["sources"])
+
+
+def test_a_file_never_lowers_a_limit_that_was_raised(todo: User) -> None:
+    """After resume with a higher limit the file's lower one does not count any more."""
+    todo.write("mendloop.toml", TWO_REVIEWERS.split("[[review]]\nname", maxsplit=1)[0])
+    assert 4 == todo("run").code
+    assert 0 == todo("resume", "demo", "--max-iterations", "5").code
+
+    assert 0 == todo("run").code
+    assert 5 == todo.state("demo")["mendloop"]["settings"]["max_iterations"]
+
+
+def test_reviewers_of_one_program_have_stable_names(todo: User) -> None:
+    """Names come from the programs, numbered in order, and are the same in the next run."""
+    reviews = ("--review", "sh review.sh", "--review", "LANG=C sh -c 'exit 0'")
+    command = ("run", "demo", *reviews, "--format", "jsonl", "--fix", "sh fix.sh")
+    assert 4 == todo(*command, "--max-iterations", "1").code
+    names = set(todo.state("demo")["mendloop"]["sources"])
+    todo("resume", "demo", "--max-iterations", "9")
+    assert 0 == todo(*command).code
+
+    assert {"sh", "sh-2"} == names
+    assert names == set(todo.state("demo")["mendloop"]["sources"])
+
+
+def test_json_lines_follow_the_schema(todo: User, loop_arguments: tuple[str, ...]) -> None:
+    """Each line is an event that its schema knows, with a time; the last one is the end."""
+    ran = todo("run", "demo", *loop_arguments, "-o", "json")
+    kinds = {
+        kind.__struct_config__.tag: kind
+        for kind in (getattr(events, name) for name in events.__all__)
+        if isinstance(kind, type) and issubclass(kind, events.Event)
+    }
+
+    assert 0 == ran.code
+    for line in ran.events():
+        assert line.pop("at").endswith("Z")
+        msgspec.convert(line, kinds[line["event"]])
+    names = [line["event"] for line in ran.events()]
+    assert "run_started" == names[0]
+    assert "finished" == names[-1]
+    assert "completed" == ran.events()[-1]["reason"]
+    assert 3 == names.count("output")
+
+
+def test_the_brief_reaches_the_fixer_in_a_file(todo: User) -> None:
+    """The fixer finds its brief through the environment, and no finding on its command line."""
+    fix = 'cp "$MENDLOOP_BRIEF_JSON" brief.json; cp "$MENDLOOP_BRIEF" brief.md; sh fix.sh'
+    todo(
+        *("run", "demo", "--review", "sh review.sh", "--format", "jsonl", "--fix", fix),
+        *("--max-iterations", "1"),
+    )
+    brief = json.loads((todo.tree / "brief.json").read_text())
+
+    assert 3 == brief["open_total"]
+    assert "three" in (todo.tree / "brief.md").read_text()
+
+
+def test_another_folder_is_worked_in(
+    todo: User, loop_arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """-C names the work tree; the commands run in it."""
+    elsewhere = tmp_path / "elsewhere"
+    todo.tree.rename(elsewhere)
+    todo.tree.mkdir()
+
+    assert 0 == todo("run", "demo", *loop_arguments, "-C", str(elsewhere)).code
+    assert "" == (elsewhere / "todo.txt").read_text()
+
+
+def test_an_earlier_runs_files_are_gone(todo: User, loop_arguments: tuple[str, ...]) -> None:
+    """The folder for briefs and output holds the last iteration's files alone."""
+    todo("run", "demo", *loop_arguments)
+    (folder,) = (todo.state_folder / "work").iterdir()
+    (folder / "old").write_text("left")
+    todo("resume", "demo")
+    todo("run", "demo", *loop_arguments)
+
+    assert not (folder / "old").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ((), "name a TASK"),
+        (("demo",), "--review CMD is missing"),
+        (("demo", "--review", "true"), "--fix CMD is missing"),
+    ],
+)
+def test_what_a_run_lacks_is_named(quick: Quick, arguments: tuple[str, ...], missing: str) -> None:
+    """A run without its parts is a usage error, and makes no task."""
+    done = quick("run", *arguments)
+
+    assert 2 == done.code
+    assert missing in done.err
+    assert {"tasks": []} == quick("list", "-o", "json").json()
