@@ -68,7 +68,7 @@ def test_the_longest_task_id_is_taken(quick: Quick) -> None:
     assert 0 == quick("increment", "a" * 63).code
 
 
-@pytest.mark.parametrize("spec", ["postgres:x", "state.db", "sqlite:", "/tmp/state.db"])
+@pytest.mark.parametrize("spec", ["postgres:x", "state.db", "sqlite:", "/srv/state.db"])
 def test_a_store_that_is_not_understood_is_a_usage_error(quick: Quick, spec: str) -> None:
     """The message lists what is understood."""
     done = quick("list", "--store", spec)

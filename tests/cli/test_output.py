@@ -129,7 +129,7 @@ class Terminal:
 
 
 @pytest.fixture
-def on_terminal(todo: User):
+def on_terminal(todo: User) -> Callable[..., Terminal]:
     """Run a command on a terminal of its own."""
     todo.environment |= {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
     return lambda *arguments: Terminal(todo, *arguments)

@@ -29,7 +29,7 @@ READING = (
 
 
 @pytest.fixture
-def demo(quick: Quick):
+def demo(quick: Quick) -> Quick:
     """A task with two iterations, two findings and a pause behind it."""
     assert 0 == quick("increment", "demo").code
     add = ("feedback", "add", "demo", "--issue-type", "Bug")

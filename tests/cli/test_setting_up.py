@@ -23,7 +23,7 @@ def _tool(user: User, name: str) -> None:
 
 
 @pytest.fixture
-def bare(user: User, monkeypatch: pytest.MonkeyPatch):
+def bare(user: User, monkeypatch: pytest.MonkeyPatch) -> User:
     """A user with no tools in PATH but those that a test makes."""
     user.environment["PATH"] = f"{user.folder / 'bin'}:/usr/bin:/bin"
     return user
