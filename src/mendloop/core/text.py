@@ -254,7 +254,7 @@ _RULES = (
         ("private key",),
         re.compile(
             rf"(?P<secret>-----BEGIN {_PEM_NAME}"
-            rf"(?:(?:[^-]|-(?!----))*+-----END {_PEM_NAME}"
+            rf"(?:[^-]*(?:-(?!----)[^-]*)*-----END {_PEM_NAME}"
             r"|(?:\s|\\[nr]|[A-Za-z-]+: [^\n]*|[A-Za-z0-9+/=]{16,})+))"
         ),
     ),
