@@ -123,6 +123,14 @@ def test_a_pile_of_marks_is_no_denial_of_service() -> None:
     assert time.monotonic() - started < 10
 
 
+def test_a_letter_that_comes_apart_has_no_more_marks_than_another() -> None:
+    """A letter that normalising splits into a letter and a mark is counted as it ends up."""
+    cleaned = _cleaned("\u0958" + "\u0301" * 30)
+
+    assert len(cleaned) == 31
+    assert cleaned == _cleaned(cleaned)
+
+
 def test_what_a_redactor_answers_is_cleaned_too() -> None:
     """A redactor that puts in control characters does not get them stored."""
     tidied = tidy("x", limit_bytes=100, redact=lambda text: text + "\x1b[31m\u202e!")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from xml.etree.ElementTree import ParseError
 
 from mendloop.core.findings import RawFinding
 from mendloop.core.vocabulary import IssueType, Severity
@@ -45,9 +44,9 @@ def read(data: bytes, *, encoding: str | None = None) -> Reading:
         data: XML.
         encoding: What it is in, or None for what it declares.
     """
-    # Imported here: it loads a second copy of the standard library's parser.
+    # Imported here: it loads the standard library's parser twice, which other formats do without.
     from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import DefusedXMLParser
+    from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
     reading = Reading()
     skipped = len(data) - len(data.lstrip())
