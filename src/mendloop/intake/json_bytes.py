@@ -31,7 +31,8 @@ ELEMENT_LIMIT_BYTES = 1024 * 1024
 
 T = TypeVar("T")
 
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+# No alternatives within a possessive group: CPython before 3.11.5 matches those wrongly.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TO_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+[\[\]{}]', re.DOTALL)
 _SCALAR = re.compile(_STRING + rb"|[^,\[\]{}\s]+", re.DOTALL)
 _BETWEEN = re.compile(rb"[\s,]*")

@@ -27,7 +27,8 @@ _WIDE_BYTES = 64 * 1024
 _TAG_LIMIT_BYTES = 2 * 1024 * 1024
 _TITLE_CHARACTERS = 200
 _KEY_CHARACTERS = 1024
-_TAG = re.compile(rb"<[A-Za-z_:][^<>\"']*+(?:(?:\"[^\"<]*+\"|'[^'<]*+')[^<>\"']*+)*+")
+_WIDE = re.compile(rb"<[A-Za-z_:][^<]{%d,}" % _WIDE_BYTES)
+_IN_TAG = re.compile(rb"\"[^\"<]*\"|'[^'<]*'|>")
 _FAULTS = {"failure": "failed", "error": "errored"}
 _SUITES = frozenset({"testsuites", "testsuite"})
 
@@ -67,14 +68,18 @@ def read(data: bytes, *, encoding: str | None = None) -> Reading:
 
 def _refuse_wide_tags(data: bytes) -> None:
     """The parser takes in all attributes of a tag before anybody can stop it."""
-    for tag in _TAG.finditer(data):
-        start, end = tag.span()
+    for wide in _WIDE.finditer(data):
+        start, end = wide.span()
+        for count, token in enumerate(_IN_TAG.finditer(data, start, end)):
+            if token[0] == b">":
+                end = token.end()
+                break
+            if count >= _MAX_ATTRIBUTES:
+                raise _Refused(f"an element has over {_MAX_ATTRIBUTES} attributes (byte {start})")
         if end - start > _TAG_LIMIT_BYTES:
             raise _Refused(
                 f"an element's attributes are over {_TAG_LIMIT_BYTES} bytes (byte {start})"
             )
-        if end - start > _WIDE_BYTES and data.count(b"=", start, end) > _MAX_ATTRIBUTES:
-            raise _Refused(f"an element has more than {_MAX_ATTRIBUTES} attributes (byte {start})")
 
 
 class _Suite:
