@@ -73,6 +73,7 @@ class RunLease:
         task_id: str,
         holder: Holder,
         *,
+        tree: str = "",
         ttl_seconds: float = LEASE_SECONDS,
     ) -> RunLease:
         """
@@ -92,6 +93,7 @@ class RunLease:
                 holder=holder,
                 ttl_seconds=ttl_seconds,
                 boottime_seconds=boottime_seconds(),
+                tree=tree,
                 abandoned=abandoned,
             )
             try:
@@ -217,10 +219,10 @@ class RunLease:
         )
         return bool(done["is_tree_changed"])
 
-    async def finish(self, reason: StopReason, detail: str) -> None:
-        """End the task."""
+    async def finish(self, reason: StopReason, detail: str, *, tree: str) -> None:
+        """End the task, on this revision of the work tree."""
         await self._submit(
-            commands.Finish(generation=self.generation, reason=reason, detail=detail)
+            commands.Finish(generation=self.generation, reason=reason, detail=detail, tree=tree)
         )
 
     async def _submit(self, command: commands.Command) -> dict[str, Any]:

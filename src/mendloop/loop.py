@@ -13,16 +13,23 @@ from pathlib import Path
 import msgspec
 
 from mendloop.core.decide import Ended, Finish, StartIteration, Take, Wait, decide
-from mendloop.core.errors import LeaseLost, StateExists, StateNotFound
+from mendloop.core.errors import (
+    LeaseLost,
+    StateExists,
+    StateNotFound,
+    TaskEnded,
+    TransitionRefused,
+)
 from mendloop.core.model import Child, Holder, Ledger, RemediationState, Settings
+from mendloop.core.vocabulary import StopReason
 from mendloop.crashpoints import reach
 from mendloop.events import Finished, IterationStarted, Observer, RunStarted, TookOver
 from mendloop.lease import LEASE_SECONDS, RunLease
 from mendloop.manager import StateManager
 from mendloop.reports import Reviewer
-from mendloop.runners.identity import end_leftover
+from mendloop.runners.identity import end_leftover, is_alive
 from mendloop.runners.port import Runner
-from mendloop.runners.worktree import WorkTreeLock
+from mendloop.runners.worktree import WorkTreeLock, tree_revision
 from mendloop.steps import Fixer, Steps
 
 __all__ = ["Loop", "Plan"]
@@ -87,20 +94,30 @@ class Loop:
         Go on with the task until it ends or waits; one that is not there yet is made.
 
         Raises:
+            TransitionRefused: The task works in another folder that is still there, or was completed
+                on another content of this one.
             WorkTreeBusy: Another run works in this folder.
             LeaseHeld: Another run works on this task.
             LeaseLost: Another run took the task over; nothing was written since.
         """
         await self._make_task()
-        over = self._over(await self._current())
+        state = await self._current()
+        self._refuse_other_folder(state)
+        over = self._over(state)
         if over is None:
             over = await self._run_held()
+        elif over.reason == StopReason.COMPLETED:
+            await self._refuse_other_content(state)
         self._observe(over)
         return over
 
     async def _run_held(self) -> Finished:
         lease = await RunLease.acquire(
-            self._manager, self._task_id, self._holder, ttl_seconds=self._plan.lease_seconds
+            self._manager,
+            self._task_id,
+            self._holder,
+            tree=str(self._plan.tree.resolve()),
+            ttl_seconds=self._plan.lease_seconds,
         )
         reach("lease-acquired")
         try:
@@ -114,6 +131,30 @@ class Loop:
             if over is None:
                 raise
             return over
+
+    def _refuse_other_folder(self, state: RemediationState) -> None:
+        """One task, one folder: two projects may not share a task by giving it one name."""
+        if not isinstance(state.mendloop, Ledger):
+            return
+        folder, holder = state.mendloop.lease.tree, state.mendloop.lease.holder
+        if holder is not None and is_alive(holder) is not False:
+            return  # who runs it is what is to be said
+        if folder and folder != str(self._plan.tree.resolve()) and Path(folder).is_dir():
+            raise TransitionRefused(
+                f"task {self._task_id} works in {folder}: run it there, or choose another task id "
+                "for this folder",
+                task_id=self._task_id,
+            )
+
+    async def _refuse_other_content(self, state: RemediationState) -> None:
+        """What was completed was the content then: it says nothing of another."""
+        done_on = state.mendloop.stop_tree if isinstance(state.mendloop, Ledger) else ""
+        if done_on and done_on != await tree_revision(self._plan.tree):
+            raise TaskEnded(
+                f"task {self._task_id} was completed on another content of this folder, and nothing "
+                f"was run; `mendloop resume {self._task_id}`, then the same command reviews it again",
+                task_id=self._task_id,
+            )
 
     def _tree_lock(self, lease: RunLease) -> WorkTreeLock:
         return WorkTreeLock(
@@ -164,7 +205,8 @@ class Loop:
             elif isinstance(step, Take):
                 await steps.take(state, step, seconds_left=self._budget_left(state))
             elif isinstance(step, Finish):
-                await lease.finish(step.reason, step.detail)
+                tree = await tree_revision(self._plan.tree)
+                await lease.finish(step.reason, step.detail, tree=tree)
                 reach("loop-finished")
 
     def _over(self, state: RemediationState) -> Finished | None:

@@ -247,7 +247,7 @@ BAD_REVIEWERS = {
     "half a SARIF, expected": ("cat half.sarif", ("--format", "sarif"), "does not parse"),
     "garbage": ("head -c 5000 /dev/urandom", ("--format", "sarif"), "does not parse"),
     "nothing": ("true", ("--format", "sarif"), "no output"),
-    "wrong exit code": ("sh review.sh; exit 77", ("--format", "jsonl"), "77"),
+    "wrong exit code": ("exit 77", ("--format", "jsonl"), "77"),
 }
 
 
@@ -278,6 +278,16 @@ def test_a_bad_review_resolves_nothing_and_is_recorded(
     kept = {e["pr_comment_id"] for e in after["feedback_history"] if not e["resolved"]}
     assert {e["pr_comment_id"] for e in before["feedback_history"]} <= kept
     assert words in todo("explain", "demo").out
+
+
+def test_what_a_failed_review_found_goes_to_the_fixer(todo: User) -> None:
+    """A reviewer that breaks off after some findings: they are fixed, and nothing is resolved."""
+    todo.write("broken.sh", "cat todo.txt | head -1 | grep -q . && sh review.sh; exit 3")
+    ran = todo("run", "demo", "--review", "sh broken.sh", "--format", "jsonl", "--fix", "true")
+
+    assert 5 == ran.code
+    assert "exit code 3" in ran.out
+    assert 0 == sum(entry["resolved"] for entry in todo.state("demo")["feedback_history"])
 
 
 def test_a_bad_fixer_is_recorded(todo: User) -> None:

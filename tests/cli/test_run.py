@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cli_user import Quick, User
+from cli_user import Quick, User, Wait
 
 from mendloop import events
+from mendloop.runners.identity import start_ticks
 
 TWO_REVIEWERS = """
 task = "demo"
@@ -215,3 +216,50 @@ def test_what_a_run_lacks_is_named(quick: Quick, arguments: tuple[str, ...], mis
     assert 2 == done.code
     assert missing in done.err
     assert {"tasks": []} == quick("list", "-o", "json").json()
+
+
+def test_a_completed_task_says_nothing_of_other_content(
+    todo: User, loop_arguments: tuple[str, ...]
+) -> None:
+    """Run again on what was completed: exit code 0. On other content: refused, never a green lie."""
+    assert 0 == todo("run", "demo", *loop_arguments).code
+    assert 0 == todo("run", "demo", *loop_arguments).code
+    todo.write("todo.txt", "a new fault\n")
+    refused = todo("run", "demo", *loop_arguments)
+
+    assert 11 == refused.code
+    assert "mendloop resume demo" in refused.err
+    assert 0 == todo("resume", "demo").code
+    assert 0 == todo("run", "demo", *loop_arguments).code
+    assert 4 == len(todo.state("demo")["feedback_history"])
+
+
+def test_one_name_in_two_folders_is_no_one_task(
+    todo: User, loop_arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A task that works in a folder that is still there is not mixed with another's findings."""
+    assert 4 == todo("run", "demo", *loop_arguments[:-1], "true", "--max-iterations", "1").code
+    before = todo.state("demo")
+    other = tmp_path / "other"
+    other.mkdir()
+    refused = todo("run", "demo", *loop_arguments, "-C", str(other))
+
+    assert 11 == refused.code
+    assert "choose another task id" in refused.err
+    assert before == todo.state("demo")
+
+
+def test_stop_ends_what_a_killed_run_has_left(todo: User, wait_until: Wait) -> None:
+    """The run is dead and its fixer lives: the stop ends the fixer before it says so."""
+    fixer = "echo $$ > ../fixer.pid; exec sleep 60"
+    review = ("--review", "sh review.sh", "--format", "jsonl")
+    process = todo.start("run", "demo", *review, "--fix", fixer)
+    mark = todo.folder / "fixer.pid"
+    wait_until(lambda: mark.exists() and mark.read_text().endswith("\n"))
+    fixer_pid = int(mark.read_text())
+    process.kill()
+    process.wait()
+    assert start_ticks(fixer_pid) is not None
+
+    assert 0 == todo("stop", "demo").code
+    assert start_ticks(fixer_pid) is None

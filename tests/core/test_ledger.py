@@ -85,10 +85,20 @@ def test_a_report_for_some_tools_resolves_only_theirs() -> None:
 
 
 def test_a_cut_or_failed_review_adds_and_resolves_nothing() -> None:
-    """A partial review is no evidence of absence."""
+    """A partial review is no evidence of absence; what it found goes to the fixer."""
     driver = reviewed((report("a"),), (report("b", is_complete=False, problem="cut"),))
     assert ["fault a", "fault b"] == driver.open_ids()
+    assert [True, False] == [done.is_complete for done in driver.ledger.rounds]
+    assert driver.ledger.step is None
+
+
+def test_a_failed_review_without_findings_is_tried_again() -> None:
+    """Nothing was learned from it: the step failed once, and no round is closed."""
+    driver = reviewed((report("a"),), (report(is_complete=False, problem="cut"),))
+    assert ["fault a"] == driver.open_ids()
     assert 1 == len(driver.ledger.rounds)
+    assert driver.ledger.step is not None
+    assert 1 == driver.ledger.step.failures
 
 
 def test_one_failed_reviewer_leaves_the_others_word() -> None:
@@ -116,6 +126,30 @@ def test_what_returns_is_reopened_and_counted() -> None:
         ours(found).times_returned,
         ours(found).resolved_iteration,
         found.resolved,
+    )
+
+
+def test_a_finding_keeps_where_it_came_from() -> None:
+    """The operation that brought it, its rule, place and iterations stay with it."""
+    driver = reviewed((report(findings=(finding("a", rule="E1", line=3),)),))
+    driver.fix()
+    driver.review(report(findings=(finding("a", rule="E1", line=9),)))
+    [found] = driver.state.feedback_history
+    told = ours(found)
+    assert ("op5", "lint:ruff", "E1", "a.py", 9) == (
+        told.op_id,
+        told.source,
+        told.rule,
+        told.path,
+        told.line,
+    )
+    assert (1, 1, "ruff") == (told.first_iteration, told.last_iteration, found.author)
+    driver.increment()
+    driver.fix()
+    driver.review(report(findings=(finding("a", rule="E1"),)))
+    assert (1, 2) == (
+        ours(found).first_iteration,
+        ours(driver.state.feedback_history[0]).last_iteration,
     )
 
 

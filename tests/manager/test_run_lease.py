@@ -220,7 +220,7 @@ async def test_an_old_holder_that_wakes_up_cannot_write(manager: StateManager) -
         lambda: old.record_fix(tree="x", problem=""),
         lambda: old.record_child(child),
         lambda: old.configure(Settings(max_iterations=99)),
-        lambda: old.finish(StopReason.COMPLETED, ""),
+        lambda: old.finish(StopReason.COMPLETED, "", tree=""),
     ):
         with pytest.raises(LeaseLost):
             await write()

@@ -188,7 +188,7 @@ class PlainModel:
                 finding[1] = True
                 counts["resolved"] += 1
         task |= {"begun": False, "commit": task["commit"] + 1}
-        if is_complete:
+        if is_complete or names:
             task |= {"step": None, "rounds": min(task["rounds"] + 1, 20)}
         return "ok", counts | {
             "iteration": task["iteration"],

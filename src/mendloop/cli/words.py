@@ -15,6 +15,7 @@ __all__ = [
     "count_open",
     "duration_words",
     "holder_words",
+    "is_gone",
     "ledger_of",
     "local_time",
     "open_words",
@@ -88,10 +89,15 @@ def holder_words(lease: Lease) -> str:
     holder = lease.holder
     if holder is None:
         return ""
+    gone = ", gone" if is_gone(lease) else ""
+    return f"{holder.name}, pid {holder.pid}{gone}"
+
+
+def is_gone(lease: Lease) -> bool:
+    """Whether the holder is a process of this host that has ended."""
     from mendloop.runners.identity import is_alive
 
-    gone = ", gone" if is_alive(holder) is False else ""
-    return f"{holder.name}, pid {holder.pid}{gone}"
+    return lease.holder is not None and is_alive(lease.holder) is False
 
 
 def what_it_does(state: RemediationState) -> str:
@@ -114,6 +120,8 @@ def advice(session: Session, state: RemediationState) -> str:
     if ledger is not None and ledger.pause is not None:
         return f"`mendloop resume {task}{store}`, {run_it}"
     if not state.status.is_ended:
+        if ledger is not None and is_gone(ledger.lease):
+            return f"its run was killed; `mendloop run {task} ...{store}` goes on"
         if ledger is not None and ledger.lease.holder is not None:
             return f"wait for the run, or `mendloop pause {task} --reason WHY{store}`"
         return f"`mendloop run {task} ...{store}` goes on"

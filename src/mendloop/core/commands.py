@@ -135,11 +135,12 @@ class RecordFix(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
-    """End the task as `mendloop.core.decide.decide` said."""
+    """End the task as `mendloop.core.decide.decide` said, on this revision of the work tree."""
 
     generation: int
     reason: StopReason
     detail: str
+    tree: str = ""
 
 
 class AcquireLease(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,12 +151,14 @@ class AcquireLease(msgspec.Struct, frozen=True, kw_only=True):
         holder: Who takes it.
         ttl_seconds: How long it lasts without a heartbeat.
         boottime_seconds: The holder's boot clock.
+        tree: The work tree that it runs in, or "".
         abandoned: (generation, renewals) of a lease that was judged to be abandoned, or None.
     """
 
     holder: Holder
     ttl_seconds: float
     boottime_seconds: float
+    tree: str = ""
     abandoned: tuple[int, int] | None = None
 
 

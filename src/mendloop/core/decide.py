@@ -81,7 +81,8 @@ def decide(  # noqa: PLR0911 - one answer each
     is_reviewed = ledger.step is None and bool(
         ledger.rounds and ledger.rounds[-1].iteration == state.iteration
     )
-    if is_reviewed and all(entry.resolved for entry in state.feedback_history):
+    is_clean = all(entry.resolved for entry in state.feedback_history)
+    if is_reviewed and ledger.rounds[-1].is_complete and is_clean:
         return Finish(StopReason.COMPLETED, "a complete review found nothing open")
     if _is_over_budget(ledger, now):
         return Finish(

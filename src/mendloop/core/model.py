@@ -180,6 +180,7 @@ class Lease(Carrying, frozen=True, kw_only=True):
         renewed_boottime_seconds: Boot clock of the holder's host at the last renewal; comparable
             only where boot_id is equal.
         child: What the holder has started, or None.
+        tree: The work tree of the last run, on its host; kept when the lease is given back.
     """
 
     generation: int = 0
@@ -189,6 +190,7 @@ class Lease(Carrying, frozen=True, kw_only=True):
     renewals: int = 0
     renewed_boottime_seconds: float = 0.0
     child: Child | None = None
+    tree: str = ""
 
 
 class Settings(Carrying, frozen=True, kw_only=True, omit_defaults=False):
@@ -227,7 +229,7 @@ class Step(Carrying, frozen=True, kw_only=True):
 
 class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
     """
-    One accepted complete review: the evidence for or against progress.
+    One accepted review: the evidence for or against progress.
 
     Attributes:
         iteration: The iteration it closed.
@@ -238,6 +240,7 @@ class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
         reopened: Findings that came back.
         open_digest: Names the set of open findings.
         tree: Revision of the work tree that was reviewed, or "".
+        is_complete: False where it was cut or failed, and found something all the same.
     """
 
     iteration: int
@@ -248,6 +251,7 @@ class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
     reopened: int
     open_digest: str
     tree: str = ""
+    is_complete: bool = True
 
 
 class Source(Carrying, frozen=True, kw_only=True):
@@ -346,6 +350,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
         pause: Set while the task is paused.
         stop_reason: Why it ended, or None.
         stop_detail: The same in words.
+        stop_tree: Revision of the work tree that it ended on, or "".
         rounds: The last accepted reviews, oldest first.
         sources: Reviewers that have reported, by name.
         lease: The right to write a run's results.
@@ -366,6 +371,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
     pause: Pause | None = None
     stop_reason: StopReason | None = None
     stop_detail: str = ""
+    stop_tree: str = ""
     rounds: tuple[Round, ...] = ()
     sources: dict[str, Source] = {}
     lease: Lease = Lease()

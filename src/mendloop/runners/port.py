@@ -88,7 +88,7 @@ class StepOutcome(msgspec.Struct, frozen=True, kw_only=True):
     def problem(self) -> str:
         """What went wrong, in words; "" where the command ended with exit code 0."""
         if self.is_timeout:
-            return f"timed out after {self.command.timeout_seconds or 0:g} s"
+            return f"timed out after {self.command.timeout_seconds or 0:.3g} s"
         if self.is_cancelled:
             return "ended from outside"
         if self.signal is not None:

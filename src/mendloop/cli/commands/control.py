@@ -63,15 +63,23 @@ def resume(session: Session, task_id: str, max_iterations: int | None) -> None:
 @click.pass_obj
 def stop(session: Session, task_id: str, reason: str) -> None:
     """End a task; a run of it is ended within seconds. Only `mendloop resume` goes on."""
+    import asyncio
+
     from mendloop.cli.commands.show import state_or_fail
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit, print_line
-    from mendloop.cli.words import what_it_does
+    from mendloop.cli.words import ledger_of, what_it_does
     from mendloop.manager import StateManager
+    from mendloop.runners.identity import end_leftover
 
     async def end(manager: StateManager) -> str:
         await manager.stop(task_id, reason=reason)
-        return what_it_does(await state_or_fail(manager, task_id))
+        state = await state_or_fail(manager, task_id)
+        ledger = ledger_of(state)
+        if ledger is not None and ledger.lease.child is not None:
+            # Its run may be dead, and then nobody else would end what it had started.
+            await asyncio.to_thread(end_leftover, ledger.lease.child)
+        return what_it_does(state)
 
     state = with_manager(session, end)
     emit(

@@ -55,6 +55,7 @@ def _data(session: Session, state: RemediationState, story: Story) -> dict[str, 
         "open": words.count_open(state),
         "last_update": state.last_update,
         "holder": words.holder_words(ledger.lease) if ledger else "",
+        "work_tree": ledger.lease.tree if ledger else "",
         "before": story.before,
         "iterations": story.iterations,
         "next": words.advice(session, state),
@@ -74,7 +75,8 @@ def _why(state: RemediationState) -> str:
     if ledger.lease.holder is not None:
         since = ledger.lease.acquired_at
         when = f" since {words.time_words(since)}" if since else ""
-        return f"a run is under way: {words.holder_words(ledger.lease)}{when}"
+        verb = "its run was killed" if words.is_gone(ledger.lease) else "a run is under way"
+        return f"{verb}: {words.holder_words(ledger.lease)}{when}"
     if ledger.step is None:
         return "no iteration was begun yet" if state.iteration == 0 else "nobody runs it now"
     failed = f", {ledger.step.failures} attempts failed" if ledger.step.failures else ""
@@ -84,7 +86,7 @@ def _why(state: RemediationState) -> str:
 
 def _show(session: Session, state: RemediationState, story: Story) -> None:
     from mendloop.cli import words
-    from mendloop.cli.printing import print_line
+    from mendloop.cli.printing import cell, print_line
 
     counts = words.count_open(state)
     print_line(
@@ -93,6 +95,9 @@ def _show(session: Session, state: RemediationState, story: Story) -> None:
     )
     print_line(f"Why: {_why(state)}.")
     print_line(f"Last update: {words.time_words(state.last_update)}.")
+    ledger = words.ledger_of(state)
+    if ledger is not None and ledger.lease.tree:
+        print_line(f"Work tree: {cell(ledger.lease.tree)}.")
     if story.before:
         print_line()
         print_line("Before the first iteration")

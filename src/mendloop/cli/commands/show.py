@@ -82,6 +82,7 @@ def _show(session: Session, state: RemediationState) -> None:
         "open": words.open_words(words.count_open(state)),
         "findings": str(len(state.feedback_history)),
         "last update": words.time_words(state.last_update),
+        "work tree": ledger.lease.tree if ledger else "",
         "run by": words.holder_words(ledger.lease) if ledger else "",
         "last error": state.error_messages[-1] if state.error_messages else "",
         "next": words.advice(session, state),

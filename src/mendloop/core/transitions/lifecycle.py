@@ -244,6 +244,7 @@ def _reopened(ledger: Ledger, context: Context, *, has_iteration: bool) -> Ledge
         ledger,
         stop_reason=None,
         stop_detail="",
+        stop_tree="",
         pause=None,
         rounds=(),
         budget_from=context.now if has_iteration else None,
@@ -304,7 +305,7 @@ def finish(state: RemediationState | None, command: Finish, context: Context) ->
     if command.reason is StopReason.COMPLETED and is_open:
         return Transition(state=state, is_changed=False)
     detail = tidy(command.detail, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
-    ledger = _ended(ledger, command.reason, detail)
+    ledger = _replace(_ended(ledger, command.reason, detail), stop_tree=command.tree)
     status = _STATUS_OF.get(command.reason, Status.FAILED)
     return Transition(
         state=revise(state, ledger, status=status, last_update=context.now),

@@ -176,7 +176,7 @@ def check_not_run_by_others(
 
 def vacated(lease: Lease, *, generation: int, child: Child | None) -> Lease:
     """Return *lease* without a holder; what others keep in it stays."""
-    return Lease(generation=generation, child=child, extra=lease.extra)
+    return Lease(generation=generation, child=child, tree=lease.tree, extra=lease.extra)
 
 
 def lease_held(state: RemediationState, ledger: Ledger) -> LeaseHeld:

@@ -57,8 +57,8 @@ def record_review(
     """
     Take a review in, also while the task is paused: an accepted result is never lost.
 
-    A review in which one report is cut or failed adds what it found, resolves nothing by that
-    report, and counts as a failed attempt of the step.
+    A report that is cut or failed adds what it found and resolves nothing. Where such a review
+    found something, the fix is next: what it found is real. Else it is a failed attempt.
     """
     state, ledger = _held(state, command.generation, context)
     step = _begun(state, ledger, StepKind.REVIEW)
@@ -68,11 +68,12 @@ def record_review(
     facts = {"iteration": state.iteration, "open": sum(not e.resolved for e in entries)}
     facts |= {name: getattr(tally, name) for name in ("new", "resolved", "reopened")}
     errors = state.error_messages
-    if problems:
+    facts_out: dict[str, object] = dict(facts)
+    for problem in problems:
+        errors = with_error(_replace(state, error_messages=errors), problem, context)
+        facts_out["problem"] = errors[-1]
+    if problems and not any(report.findings for report in command.reports):
         ledger = _failed(ledger, step)
-        for problem in problems:
-            errors = with_error(_replace(state, error_messages=errors), problem, context)
-        facts_out: dict[str, object] = {**facts, "problem": errors[-1]}
     else:
         closed = Round(
             iteration=state.iteration,
@@ -83,10 +84,11 @@ def record_review(
             reopened=tally.reopened,
             open_digest=open_digest(entries),
             tree=step.tree,
+            is_complete=not problems,
         )
         kept = max(ROUNDS_KEPT, ledger.settings.no_progress_rounds)
         ledger = _replace(ledger, step=None, rounds=(*ledger.rounds, closed)[-kept:])
-        facts_out = {**facts, "tree": step.tree, "open_digest": closed.open_digest}
+        facts_out |= {"tree": step.tree, "open_digest": closed.open_digest}
     state = revise(
         state,
         ledger,
