@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mendloop.cli.exit_codes import MEANINGS
+from mendloop.core.brief import make_brief
+from mendloop.core.model import FeedbackEntry, RemediationState
+from mendloop.core.vocabulary import IssueType, Severity, Status
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,3 +27,31 @@ def test_links_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} points at {target}"
+
+
+def test_the_brief_is_described() -> None:
+    """Every member of the brief stands in the page about formats."""
+    entry = FeedbackEntry(
+        timestamp=datetime.now(UTC),
+        author="a",
+        severity=Severity.LOW,
+        issue_type=IssueType.BUG,
+        description="d",
+        resolved=False,
+        pr_comment_id="c",
+    )
+    state = RemediationState(
+        task_id="t",
+        iteration=1,
+        status=Status.IN_PROGRESS,
+        feedback_history=(entry,),
+        last_update=datetime.now(UTC),
+        error_messages=(),
+        metadata={},
+        version="v1",
+    )
+    brief = json.loads(make_brief(state).json)
+    page = (ROOT / "docs" / "formats.md").read_text()
+
+    for member in (*brief, *brief["findings"][0]):
+        assert f"`{member}`" in page, member
