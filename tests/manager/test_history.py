@@ -53,7 +53,7 @@ async def test_commits_come_in_order_across_chunks(
     manager: StateManager, manage: Manage, store: FaultyStore, scaled: Callable[[int, int], int]
 ) -> None:
     """Each number once, with its result, whether it is in the head or in a chunk."""
-    count = scaled(10_000, 700)
+    count = scaled(3000, 700)
     await counted(manager, count)
     _, ledger = await stored(manager)
     assert ledger.sealed[0].depth > 0
