@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from mendloop.core.errors import RunError
 from mendloop.core.findings import Report
 from mendloop.intake.recognise import OK_EXIT_CODES, read_report
 from mendloop.runners.port import StepOutcome
@@ -46,6 +47,9 @@ def read_outcome(
     Args:
         tree: The work tree, for the text of the lines that findings are on.
         known_format: What this reviewer was last read in, or None.
+
+    Raises:
+        RunError: Somebody took its output away.
     """
     code = outcome.exit_code
     if code is None or code >= _SHELL_FAILURES or outcome.is_timeout or outcome.is_cancelled:
@@ -57,10 +61,7 @@ def read_outcome(
             problem=_with_tail(outcome.problem, outcome.stderr_tail),
         )
     root = tree.resolve()
-    limit_bytes = outcome.command.capture_limit_bytes
-    with (outcome.report or outcome.stdout).open("rb") as source:
-        data = source.read(limit_bytes)
-        is_cut = bool(source.read(1)) or (outcome.report is None and outcome.is_stdout_cut)
+    data, is_cut = _read_back(outcome, reviewer)
     if not data.strip() and code != 0:
         data = outcome.stderr_tail
     report = read_report(
@@ -78,6 +79,20 @@ def read_outcome(
         return report
     problem = _with_tail(report.problem, outcome.stderr_tail)
     return msgspec.structs.replace(report, problem=problem)
+
+
+def _read_back(outcome: StepOutcome, reviewer: Reviewer) -> tuple[bytes, bool]:
+    """What was reported, and whether it is cut."""
+    path = outcome.report or outcome.stdout
+    try:
+        with path.open("rb") as source:
+            data = source.read(outcome.command.capture_limit_bytes)
+            is_cut = bool(source.read(1)) or (outcome.report is None and outcome.is_stdout_cut)
+    except OSError as error:
+        raise RunError(
+            f"what {reviewer.name} printed cannot be read back from {path}: {error.strerror}"
+        ) from error
+    return data, is_cut
 
 
 def _with_tail(problem: str, tail: bytes) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from mendloop.clock import Clock
 from mendloop.core.brief import make_brief
 from mendloop.core.decide import Take
+from mendloop.core.errors import RunError
 from mendloop.core.findings import Report
 from mendloop.core.model import Child, Ledger, RemediationState, Settings
 from mendloop.core.vocabulary import StepKind
@@ -190,10 +191,16 @@ class Steps:
     def _write_brief(self, state: RemediationState) -> dict[str, str]:
         """Put the brief into files: review text reaches the fixer in no other way."""
         brief = make_brief(state)
-        self._brief_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         markdown, data = self._brief_dir / "brief.md", self._brief_dir / "brief.json"
-        markdown.write_bytes(brief.markdown)
-        data.write_bytes(brief.json)
+        try:
+            self._brief_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            markdown.write_bytes(brief.markdown)
+            data.write_bytes(brief.json)
+        except OSError as error:
+            raise RunError(
+                f"cannot write the brief into {self._brief_dir}: {error.strerror}",
+                task_id=state.task_id,
+            ) from error
         return {"MENDLOOP_BRIEF": str(markdown), "MENDLOOP_BRIEF_JSON": str(data)}
 
 
