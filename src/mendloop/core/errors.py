@@ -75,7 +75,7 @@ class StateError(Exception):
 
     def __init__(self, message: str = "", *, task_id: str = "") -> None:
         """Take the class's own explanation where no message is given."""
-        text = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        text = message or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0]
         super().__init__(text)
         self.task_id = task_id
 
