@@ -46,6 +46,14 @@ async def test_64_increments_at_once_get_64_numbers_in_a_few_commits(
     assert 64 + 1 == sum(len(commit.changes) for commit in ledger.commits)
 
 
+async def test_one_operation_id_five_times_at_once_counts_once(manager: StateManager) -> None:
+    """Repeats that wait together are recognised within their own fold."""
+    await manager.create_task("t")
+    five = (manager.increment_iteration("t", op_id="same") for _ in range(5))
+
+    assert [1, 1, 1, 1, 1] == await asyncio.gather(*five)
+
+
 async def test_more_than_fit_into_one_commit_are_all_written(manager: StateManager) -> None:
     """A thousand at once are a thousand numbers, and no commit holds more than 64."""
     await manager.create_task("t", settings=Settings(max_iterations=2000))

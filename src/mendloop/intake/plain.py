@@ -21,7 +21,7 @@ _READ_BYTES = 16 * _END_BYTES
 
 # What differs between two runs over the same code.
 _NOISE = re.compile(
-    r"\d+(?:\.\d+)?\s?(?:µs|us|ms|s|sec|secs|seconds?|m|min|minutes?)\b"
+    r"(?<!\d)\d+(?:\.\d+)?\s?(?:µs|us|ms|s|sec|secs|seconds?|m|min|minutes?)\b"
     r"|\b\d{4}-\d\d-\d\d(?:[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?)?"
     r"|\b\d\d?:\d\d(?::\d\d)?(?:[.,]\d+)?\b"
     r"|\b0x[0-9a-fA-F]+\b"
