@@ -9,10 +9,11 @@ import msgspec
 
 from mendloop.core.errors import RunError
 from mendloop.core.findings import Report
+from mendloop.core.text import redact_secrets
 from mendloop.intake.recognise import OK_EXIT_CODES, read_report
 from mendloop.runners.port import StepOutcome
 
-__all__ = ["Reviewer", "read_outcome"]
+__all__ = ["Reviewer", "read_outcome", "with_tail"]
 
 _FILE_LIMIT_BYTES = 1024 * 1024
 _CACHED_FILES = 16
@@ -58,7 +59,7 @@ def read_outcome(
             format=reviewer.format or known_format or "text",
             findings=(),
             is_complete=False,
-            problem=_with_tail(outcome.problem, outcome.stderr_tail),
+            problem=with_tail(outcome.problem, outcome.stderr_tail),
         )
     root = tree.resolve()
     data, is_cut = _read_back(outcome, reviewer)
@@ -77,7 +78,7 @@ def read_outcome(
     )
     if report.is_complete:
         return report
-    problem = _with_tail(report.problem, outcome.stderr_tail)
+    problem = with_tail(report.problem, outcome.stderr_tail)
     return msgspec.structs.replace(report, problem=problem)
 
 
@@ -95,9 +96,13 @@ def _read_back(outcome: StepOutcome, reviewer: Reviewer) -> tuple[bytes, bool]:
     return data, is_cut
 
 
-def _with_tail(problem: str, tail: bytes) -> str:
-    """The problem, and the last lines that the command printed to standard error."""
-    said = tail.decode(errors="replace").strip()[-500:]
+def with_tail(problem: str, tail: bytes) -> str:
+    """
+    Add the end of what the command printed to standard error to *problem*.
+
+    Secrets go before it is cut: half a token would not be known for one afterwards.
+    """
+    said = redact_secrets(tail.decode(errors="replace")).strip()[-500:]
     return f"{problem}; it said: {said}" if said else problem
 
 

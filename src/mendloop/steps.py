@@ -18,7 +18,7 @@ from mendloop.core.vocabulary import StepKind
 from mendloop.crashpoints import reach
 from mendloop.events import FixDone, Observer, Output, ReviewDone, StepStarted
 from mendloop.lease import RunLease
-from mendloop.reports import Reviewer, read_outcome
+from mendloop.reports import Reviewer, read_outcome, with_tail
 from mendloop.runners.port import Runner, StepCommand, StepOutcome
 from mendloop.runners.worktree import tree_revision
 
@@ -146,10 +146,7 @@ class Steps:
             ),
         )
         tree = await tree_revision(self._tree)
-        problem = outcome.problem
-        said = outcome.stderr_tail.decode(errors="replace").strip()[-500:]
-        if problem and said:
-            problem = f"{problem}; it said: {said}"
+        problem = outcome.problem and with_tail(outcome.problem, outcome.stderr_tail)
         is_changed = await self._lease.record_fix(tree=tree, problem=problem)
         reach("fix-recorded")
         self._observe(

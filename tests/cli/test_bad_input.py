@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import shutil
@@ -391,3 +392,12 @@ def test_a_command_that_is_not_there_is_named(quick: Quick) -> None:
     assert 2 == quick("run", "demo", "--budget", "soon").code
     assert 2 == quick("run", "demo", "-o", "yaml").code
     assert 2 == quick().code
+
+
+def test_no_half_of_a_secret_is_kept(todo: User, loop_arguments: tuple[str, ...]) -> None:
+    """A token that stands where standard error is cut is taken out whole."""
+    made_up = "ghp_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
+    todo.write("leak.sh", f"printf 'token {made_up} ' >&2; printf '%0470d' 0 >&2; kill -9 $$")
+    assert 7 == todo("run", "demo", "--review", "sh leak.sh", *loop_arguments[2:]).code
+
+    assert "0123456789" not in json.dumps(todo.state("demo")["error_messages"])
