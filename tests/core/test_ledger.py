@@ -16,6 +16,7 @@ from mendloop.core import commands
 from mendloop.core.codec import encode_state
 from mendloop.core.errors import StateError, ValidationError
 from mendloop.core.model import FeedbackEntry, Finding
+from mendloop.core.text import COMMENT_ID_LIMIT_BYTES, RULE_LIMIT_BYTES
 from mendloop.core.vocabulary import Life, Severity, Status
 
 
@@ -72,6 +73,9 @@ def test_long_names_with_one_beginning_are_two_sources() -> None:
     """What is cut away from a name still tells it apart."""
     driver = reviewed((report("a", reviewer="x" * 500),), (report(reviewer="x" * 501),))
     assert ["fault a"] == driver.open_ids()
+    assert 2 == len(driver.ledger.sources)
+    assert max(len(name) for name in driver.ledger.sources) <= RULE_LIMIT_BYTES
+    assert len(ours(driver.state.feedback_history[0]).source) <= RULE_LIMIT_BYTES
 
 
 def test_a_report_for_some_tools_resolves_only_theirs() -> None:
@@ -220,7 +224,9 @@ def test_ids_that_differ_only_in_what_goes_stay_two(one: str, other: str) -> Non
     """Cleaning and cutting an id never makes one finding of two."""
     driver = reviewed()
     driver.append(one, other)
-    assert 2 == len({e.pr_comment_id for e in driver.state.feedback_history})
+    ids = {e.pr_comment_id for e in driver.state.feedback_history}
+    assert 2 == len(ids)
+    assert max(len(i.encode()) for i in ids) <= COMMENT_ID_LIMIT_BYTES
     encode_state(driver.state)
 
 

@@ -14,6 +14,7 @@ from mendloop.core import commands
 from mendloop.core.errors import (
     LeaseLost,
     OutcomeUnknown,
+    StateError,
     StateExists,
     StateNotFound,
     StoreFull,
@@ -114,6 +115,21 @@ async def test_each_caller_gets_an_error_of_its_own(
     assert [True] * 5 == [isinstance(error, Exception) and bool(str(error)) for error in errors]
     if fault is LOST_ANSWER:
         assert [f"o{n}" for n in range(5)] == [getattr(e, "op_id", "") for e in errors]
+
+
+async def test_what_a_store_should_not_raise_is_told_to_each_caller(
+    store: FaultyStore, manager: StateManager
+) -> None:
+    """A defect of a store reaches every caller as a StateError that names its cause."""
+    await manager.create_task("t")
+    broken = Fault(is_done=False, error=lambda: ZeroDivisionError("oops"))
+    store.choose = lambda operation, _kind: broken if operation == "replace" else None
+    errors = await asyncio.gather(
+        *(manager.increment_iteration("t") for _ in range(3)), return_exceptions=True
+    )
+    assert [StateError] * 3 == [type(error) for error in errors]
+    assert {"ZeroDivisionError('oops')"} == {str(error) for error in errors}
+    assert {ZeroDivisionError} == {type(e.__cause__) for e in errors if isinstance(e, Exception)}
 
 
 async def test_a_cancelled_caller_cancels_neither_the_write_nor_the_others(
