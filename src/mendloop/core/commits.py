@@ -48,7 +48,6 @@ __all__ = [
     "Fold",
     "Request",
     "fold",
-    "has_commit",
     "read_chunk",
 ]
 
@@ -81,17 +80,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What one caller is told: a result, or an error to raise.
-
-    Attributes:
-        needs_commit: False where it rests on the state as it was read, and holds whether or not
-            the write of its fold lands.
-    """
+    """What one caller is told: a result, or an error to raise."""
 
     result: dict[str, Any] = {}
     error: StateError | None = None
-    needs_commit: bool = True
 
 
 class ChunkBody(Carrying, frozen=True, kw_only=True):
@@ -152,7 +144,7 @@ def fold(
     for request in requests:
         repeated = known.get(request.op_id)
         if repeated is not None:
-            answers.append(_repeat(repeated, request, task_id, is_new=repeated in changes))
+            answers.append(_repeat(repeated, request, task_id))
             continue
         context = Context(
             task_id=task_id,
@@ -166,9 +158,9 @@ def fold(
         try:
             done = transition(state, request.command, context)
         except Exception as error:  # noqa: BLE001 - a fault in one command fails no other
-            answers.append(Answer(error=_refusal(error), needs_commit=state is not before))
+            answers.append(Answer(error=_refusal(error)))
             continue
-        answers.append(_answer(done, task_id, is_first=state is before))
+        answers.append(_answer(done, task_id))
         if done.is_changed:
             state = done.state
         if done.is_changed and done.leaves_record:
@@ -179,13 +171,6 @@ def fold(
     if state is not None and changes:
         state, chunks = _committed(state, tuple(changes), now=now, commit_id=token)
     return Fold(state=state, answers=tuple(answers), is_changed=state is not before, chunks=chunks)
-
-
-def has_commit(state: RemediationState | None, commit_id: str) -> bool:
-    """Whether the head remembers this very commit."""
-    if state is None or not isinstance(state.mendloop, Ledger):
-        return False
-    return any(commit.id == commit_id for commit in state.mendloop.commits)
 
 
 def read_chunk(body: bytes, ref: ChunkRef) -> ChunkBody:
@@ -209,7 +194,7 @@ def _remembered(state: RemediationState | None) -> dict[str, Change]:
     return {change.op_id: change for commit in state.mendloop.commits for change in commit.changes}
 
 
-def _repeat(change: Change, request: Request, task_id: str, *, is_new: bool) -> Answer:
+def _repeat(change: Change, request: Request, task_id: str) -> Answer:
     """Answer an operation that was done before the way that it was answered then."""
     asked = command_name(request.command)
     if change.do != asked:
@@ -218,8 +203,8 @@ def _repeat(change: Change, request: Request, task_id: str, *, is_new: bool) -> 
             f"and cannot be used for {asked}",
             task_id=task_id,
         )
-        return Answer(error=error, needs_commit=is_new)
-    return _told(change.result, task_id, needs_commit=is_new)
+        return Answer(error=error)
+    return _told(change.result, task_id)
 
 
 def _refusal(error: Exception) -> StateError:
@@ -230,17 +215,17 @@ def _refusal(error: Exception) -> StateError:
     return refusal
 
 
-def _answer(done: Transition, task_id: str, *, is_first: bool) -> Answer:
+def _answer(done: Transition, task_id: str) -> Answer:
     result = done.result | ({_REFUSED: done.refusal} if done.refusal else {})
-    return _told(result, task_id, needs_commit=done.is_changed or not is_first)
+    return _told(result, task_id)
 
 
-def _told(result: dict[str, Any], task_id: str, *, needs_commit: bool) -> Answer:
+def _told(result: dict[str, Any], task_id: str) -> Answer:
     if result.get(_REFUSED) == MaxIterationsReached.__name__:
         error = MaxIterationsReached(int(result["iteration"]), task_id=task_id)
-        return Answer(error=error, needs_commit=needs_commit)
+        return Answer(error=error)
     # A copy: what the caller does with it may not reach the change that is kept.
-    return Answer(result=copy.deepcopy(result), needs_commit=needs_commit)
+    return Answer(result=copy.deepcopy(result))
 
 
 def _change(done: Transition, request: Request, by: str) -> Change:
