@@ -161,10 +161,75 @@ def test_a_persons_finding_is_resolved_by_no_tool() -> None:
     """Whatever linters report, what a person said stays open."""
     driver = reviewed((report("a"),))
     driver.append("p1")
-    driver.review(report(findings=(finding("a"), finding("p", comment_id="p1"))))
+    relayed = finding(
+        "p", comment_id="p1", description="it breaks", severity=Severity.HIGH, tool="forge"
+    )
+    driver.review(report(findings=(finding("a"), relayed)))
     driver.review(report())
     driver.review(report(reviewer="person"))
     assert [True, False] == [e.resolved for e in driver.state.feedback_history]
+
+
+def test_sources_with_one_comment_id_keep_their_own_findings() -> None:
+    """What one source says under an id changes nothing that another one said under it."""
+    driver = reviewed()
+    driver.append("c1", description="it leaks", severity=Severity.CRITICAL)
+    low = finding("x", comment_id="c1", severity=Severity.LOW)
+    driver.review(report(findings=(low,), reviewer="one"))
+    driver.review(report(findings=(low,), reviewer="two"))
+    assert ["it leaks", "fault x", "fault x"] == driver.open_ids()
+    driver.review(report(reviewer="one"))
+    assert ["it leaks", "fault x"] == driver.open_ids()
+    driver.append("c1", description="it leaks a lot", severity=Severity.CRITICAL)
+    assert ["it leaks a lot", "fault x"] == driver.open_ids()
+    ids = [e.pr_comment_id for e in driver.state.feedback_history]
+    assert ("c1", 3) == (ids[0], len(set(ids)))
+
+
+def test_findings_of_one_review_with_one_comment_id_stay_two() -> None:
+    """A tool that gives two faults one id loses neither, in any order, and nothing is reopened."""
+    first = finding("x", identity="", comment_id="c1", severity=Severity.CRITICAL)
+    second = finding("y", identity="", comment_id="c1", severity=Severity.LOW)
+    driver = reviewed((report(findings=(first, second)),), (report(findings=(second, first)),))
+    assert ["fault x", "fault y"] == driver.open_ids()
+    driver.review(report(findings=(second,)))
+    assert ["fault y"] == driver.open_ids()
+    assert 2 == len(driver.state.feedback_history)
+
+
+def test_a_name_made_of_a_fingerprint_overwrites_no_other_finding() -> None:
+    """A comment id that looks like the name of a tool's finding is another finding."""
+    driver = reviewed((report("a", findings=(finding("a", severity=Severity.CRITICAL),)),))
+    [known] = driver.state.feedback_history
+    forged = finding("b", comment_id=known.pr_comment_id, severity=Severity.LOW)
+    driver.review(report(findings=(forged,), reviewer="other"))
+    assert ["fault a", "fault b"] == driver.open_ids()
+    assert known == driver.state.feedback_history[0]
+
+
+def test_equal_words_in_two_comments_are_two_findings() -> None:
+    """Comments that say the same are told apart by their ids, also when they come alone."""
+    one, two = (finding("x", identity="", comment_id=f"c{n}") for n in (1, 2))
+    driver = reviewed((report(findings=(one, two)),), (report(findings=(two,)),))
+    assert [True, False] == [e.resolved for e in driver.state.feedback_history]
+    assert "c2" == driver.state.feedback_history[1].pr_comment_id
+
+
+def test_an_edited_comment_of_a_review_stays_one_finding() -> None:
+    """New words of one reviewer under one id are an edit."""
+    driver = reviewed(
+        (report(findings=(finding("x", identity="", comment_id="c1"),)),),
+        (report(findings=(finding("y", identity="", comment_id="c1"),)),),
+    )
+    assert ["fault y"] == driver.open_ids()
+    assert 1 == len(driver.state.feedback_history)
+
+
+def test_findings_without_a_tool_are_resolved_by_a_report_that_names_tools() -> None:
+    """A reviewer that spoke in plain text once and in SARIF since speaks for both."""
+    driver = reviewed((report("a", findings=(finding("a", tool=""),), format="text"),))
+    driver.review(report("b", tools=("ruff",)))
+    assert ["fault b"] == driver.open_ids()
 
 
 def test_what_another_program_took_down_is_a_persons() -> None:

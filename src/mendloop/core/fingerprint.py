@@ -2,7 +2,8 @@
 What names a finding across reviews.
 
 The name survives moved lines: it is made of the rule, the file, and what the tool itself names the
-finding by, or else the message and the text of its line. Line numbers are never part of it.
+finding by, or else the message and the text of its line, and of the forge's comment id where it is
+a comment. Line numbers are never part of it.
 Findings that are equal in all of that are told apart by their order in the file.
 """
 
@@ -72,11 +73,12 @@ def number_findings(findings: Sequence[RawFinding]) -> tuple[int, ...]:
 
 def _traits(finding: RawFinding) -> _Traits:
     path = posixpath.normpath(finding.path) if finding.path else ""
+    comment = ("comment", finding.comment_id) if finding.comment_id else ()
     if finding.identity:
-        return (finding.tool, finding.rule, path, "identity", finding.identity)
-    message = _PLACE.sub(r"\1\2\3#", finding.description)
+        return (finding.tool, finding.rule, path, "identity", finding.identity, *comment)
+    message = _without_spacing(_PLACE.sub(r"\1\2\3#", finding.description))
     context = _without_spacing(finding.context)
-    return (finding.tool, finding.rule, path, "message", _without_spacing(message), context)
+    return (finding.tool, finding.rule, path, "message", message, context, *comment)
 
 
 def _without_spacing(text: str) -> str:

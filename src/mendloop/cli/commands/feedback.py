@@ -93,7 +93,7 @@ def _entry(
     from datetime import UTC, datetime
 
     from mendloop.core.model import FeedbackEntry, Finding
-    from mendloop.core.transitions.ledger import PERSON
+    from mendloop.core.transitions.matching import PERSON
     from mendloop.core.vocabulary import IssueType, Severity
 
     return FeedbackEntry(

@@ -30,12 +30,10 @@ from mendloop.core.text import (
     no_redaction,
     tidy,
 )
+from mendloop.core.transitions.matching import PERSON, History, Tally
 from mendloop.core.transitions.outcome import Transition, ledger_of, require, revise
-from mendloop.core.vocabulary import Life
 
 __all__ = [
-    "PERSON",
-    "Tally",
     "append_feedback",
     "comment_id_of",
     "in_utc",
@@ -45,23 +43,10 @@ __all__ = [
     "reviewer_name",
 ]
 
-PERSON = "person"
-"""The source of findings that no reviewer command brought."""
-
 _SOURCE_PART_LIMIT_BYTES = RULE_LIMIT_BYTES // 2
 _LINE_LIMIT = 2**31 - 1
 
 _replace = msgspec.structs.replace
-
-
-class Tally(msgspec.Struct):
-    """How many findings were new, known already, edited, resolved and reopened."""
-
-    new: int = 0
-    known: int = 0
-    edited: int = 0
-    resolved: int = 0
-    reopened: int = 0
 
 
 def append_feedback(
@@ -76,7 +61,7 @@ def append_feedback(
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
-    history = _History(state.feedback_history, state.iteration, context)
+    history = History(state.feedback_history, state.iteration)
     ids = [history.deliver(_person_entry(entry, context)) for entry in command.entries]
     tally = history.tally
     result = {"new": tally.new, "known": tally.known, "edited": tally.edited, "ids": ids}
@@ -98,13 +83,13 @@ def merge_reports(
     state: RemediationState, reports: Sequence[Report], context: Context
 ) -> tuple[tuple[FeedbackEntry, ...], Tally]:
     """Take in one review: the history after it, and what changed."""
-    history = _History(state.feedback_history, state.iteration, context)
-    reported = {
-        history.report(entry) for report in reports for entry in _report_entries(report, context)
-    }
+    history = History(state.feedback_history, state.iteration)
+    history.report([entry for report in reports for entry in _report_entries(report, context)])
     for report in reports:
         if report.is_complete:
-            history.resolve_absent(report, reported)
+            reviewer = _source(report.reviewer, "", context)
+            tools = {_source(report.reviewer, tool, context) for tool in report.tools}
+            history.resolve_absent(reviewer, tools)
     return tuple(history.entries), history.tally
 
 
@@ -245,127 +230,3 @@ def _source(reviewer: str, tool: str, context: Context) -> str:
     if name == PERSON:
         name = f"%{ord(name[0]):X}{name[1:]}"
     return f"{name}:{_distinct(tool, _SOURCE_PART_LIMIT_BYTES, context.redact)}" if tool else name
-
-
-class _History:
-    """The entries under change, found by fingerprint and by comment id."""
-
-    def __init__(
-        self, entries: tuple[FeedbackEntry, ...], iteration: int, context: Context
-    ) -> None:
-        self.entries = list(entries)
-        self.tally = Tally()
-        self._iteration = iteration
-        self._context = context
-        self._places: dict[str, int] = {}
-        for place, entry in enumerate(entries):
-            self._index(entry, place)
-
-    def _index(self, entry: FeedbackEntry, place: int) -> None:
-        self._places[f"id {entry.pr_comment_id}"] = place
-        if isinstance(entry.mendloop, Finding):
-            self._places[f"fingerprint {entry.mendloop.fingerprint}"] = place
-
-    def report(self, entry: FeedbackEntry) -> str:
-        """Take one reported finding in; returns the comment id that it is kept under."""
-        place = self._place(entry)
-        if place is None:
-            self._add(entry)
-            return entry.pr_comment_id
-        self._seen_again(place, entry)
-        return self.entries[place].pr_comment_id
-
-    def deliver(self, entry: FeedbackEntry) -> str:
-        """Take one in that may have come before: the very same again is no return of it."""
-        place = self._place(entry)
-        if place is None or not _is_same(self.entries[place], entry):
-            return self.report(entry)
-        self.tally.known += 1
-        return self.entries[place].pr_comment_id
-
-    def _place(self, entry: FeedbackEntry) -> int | None:
-        place = self._places.get(f"id {entry.pr_comment_id}")
-        if place is None and isinstance(entry.mendloop, Finding):
-            place = self._places.get(f"fingerprint {entry.mendloop.fingerprint}")
-        return place
-
-    def _add(self, entry: FeedbackEntry) -> None:
-        if isinstance(entry.mendloop, Finding):
-            entry = _replace(
-                entry,
-                mendloop=_replace(
-                    entry.mendloop,
-                    first_iteration=self._iteration,
-                    last_iteration=self._iteration,
-                ),
-            )
-        self.entries.append(entry)
-        self._index(entry, len(self.entries) - 1)
-        self.tally.new += 1
-
-    def _seen_again(self, place: int, entry: FeedbackEntry) -> None:
-        kept = self.entries[place]
-        is_edited = kept.description != entry.description or kept.severity != entry.severity
-        if kept.resolved:
-            self.tally.reopened += 1
-        elif is_edited:
-            self.tally.edited += 1
-        else:
-            self.tally.known += 1
-        self.entries[place] = _replace(
-            kept,
-            description=entry.description,
-            severity=entry.severity,
-            resolved=False,
-            mendloop=self._finding_seen_again(kept, entry),
-        )
-
-    def _finding_seen_again(
-        self, kept: FeedbackEntry, entry: FeedbackEntry
-    ) -> Finding | msgspec.UnsetType:
-        known, seen = kept.mendloop, entry.mendloop
-        if not isinstance(seen, Finding):
-            return known
-        if not isinstance(known, Finding):
-            # Another program took it down from a person: no tool may resolve it.
-            known = _replace(seen, source=PERSON, first_iteration=self._iteration)
-        known = _replace(
-            known,
-            path=seen.path or known.path,
-            line=seen.line or known.line,
-            last_iteration=self._iteration,
-        )
-        if not kept.resolved:
-            return known
-        times = known.times_returned + 1
-        return _replace(known, life=Life.REOPENED, resolved_iteration=None, times_returned=times)
-
-    def resolve_absent(self, report: Report, reported: set[str]) -> None:
-        """Resolve what a complete *report* speaks for and no report of the review has."""
-        reviewer = _source(report.reviewer, "", self._context)
-        tools = {_source(report.reviewer, tool, self._context) for tool in report.tools}
-        for place, entry in enumerate(self.entries):
-            finding = entry.mendloop
-            if entry.resolved or entry.pr_comment_id in reported:
-                continue
-            if isinstance(finding, Finding) and (
-                finding.source in tools
-                if tools
-                else finding.source == reviewer or finding.source.startswith(f"{reviewer}:")
-            ):
-                self.tally.resolved += 1
-                self.entries[place] = _replace(
-                    entry,
-                    resolved=True,
-                    mendloop=_replace(
-                        finding, life=Life.VERIFIED, resolved_iteration=self._iteration
-                    ),
-                )
-
-
-def _is_same(kept: FeedbackEntry, given: FeedbackEntry) -> bool:
-    return (kept.timestamp, kept.description, kept.severity) == (
-        given.timestamp,
-        given.description,
-        given.severity,
-    )

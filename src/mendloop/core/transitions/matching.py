@@ -1,0 +1,236 @@
+"""
+Which of the known findings a reported one is.
+
+A finding belongs to who reported it: a source never edits, reopens or resolves what another one
+reported, even where both give it the same comment id. What two sources say in the same words under
+one comment id is one finding, of the first of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+import msgspec
+
+from mendloop.core.model import FeedbackEntry, Finding
+from mendloop.core.text import COMMENT_ID_LIMIT_BYTES, no_redaction, tidy
+from mendloop.core.vocabulary import Life, Severity
+
+__all__ = ["PERSON", "History", "Tally"]
+
+PERSON = "person"
+"""The source of findings that no reviewer command brought."""
+
+_SUFFIX_CHARACTERS = 16
+
+_replace = msgspec.structs.replace
+
+
+class Tally(msgspec.Struct):
+    """How many findings were new, known already, edited, resolved and reopened."""
+
+    new: int = 0
+    known: int = 0
+    edited: int = 0
+    resolved: int = 0
+    reopened: int = 0
+
+
+class History:
+    """The findings of a task while one command changes them."""
+
+    def __init__(self, entries: Sequence[FeedbackEntry], iteration: int) -> None:
+        """Begin with the *entries* of a task that stands at *iteration*."""
+        self.entries = list(entries)
+        self.tally = Tally()
+        self._iteration = iteration
+        self._by_id: dict[str, int] = {}
+        self._by_fingerprint: dict[str, int] = {}
+        self._reported: set[int] = set()
+        for place, entry in enumerate(entries):
+            self._index(entry, place)
+
+    def report(self, entries: Iterable[FeedbackEntry]) -> None:
+        """Take in what one review reported: first what is known as it is, then the rest."""
+        unknown = []
+        for entry in entries:
+            place = self._place_by_fingerprint(entry)
+            if place is None:
+                unknown.append(entry)
+            else:
+                self._seen_again(place, entry)
+        for entry in unknown:
+            self._take(entry)
+
+    def deliver(self, entry: FeedbackEntry) -> str:
+        """
+        Take one in that may have come before: the very same again is no return of it.
+
+        Returns:
+            The comment id that it is kept under.
+        """
+        place = self._place(entry)
+        if place is None or not _is_same(self.entries[place], entry):
+            place = self._take(entry)
+        else:
+            self._reported.add(place)
+            self.tally.known += 1
+        return self.entries[place].pr_comment_id
+
+    def resolve_absent(self, reviewer: str, tools: AbstractSet[str]) -> None:
+        """
+        Resolve what a complete report speaks for and no report of the review has.
+
+        Args:
+            reviewer: The source that findings without a tool have.
+            tools: The sources of the tools that it speaks for; empty where it speaks for all.
+        """
+        for place, entry in enumerate(self.entries):
+            finding = entry.mendloop
+            if entry.resolved or place in self._reported or not isinstance(finding, Finding):
+                continue
+            is_other_tool = bool(tools) and finding.source not in tools
+            if finding.source == reviewer or (
+                finding.source.startswith(f"{reviewer}:") and not is_other_tool
+            ):
+                self.tally.resolved += 1
+                self.entries[place] = _replace(
+                    entry,
+                    resolved=True,
+                    mendloop=_replace(
+                        finding, life=Life.VERIFIED, resolved_iteration=self._iteration
+                    ),
+                )
+
+    def _index(self, entry: FeedbackEntry, place: int) -> None:
+        self._by_id[entry.pr_comment_id] = place
+        if isinstance(entry.mendloop, Finding):
+            self._by_fingerprint.setdefault(entry.mendloop.fingerprint, place)
+
+    def _take(self, entry: FeedbackEntry) -> int:
+        place = self._place(entry)
+        if place is None:
+            return self._add(entry)
+        self._seen_again(place, entry)
+        return place
+
+    def _place(self, entry: FeedbackEntry) -> int | None:
+        """Where *entry* is known, unless something else of this review was found there."""
+        place = self._place_by_fingerprint(entry)
+        if place is not None:
+            return place
+        for name in _names(entry):
+            place = self._by_id.get(name)
+            if place is not None and self._may_be(place, entry):
+                return place
+        return None
+
+    def _may_be(self, place: int, entry: FeedbackEntry) -> bool:
+        """Whether *entry* may be what has its comment id at *place*."""
+        kept = self.entries[place]
+        if _owner(kept) == _owner(entry):
+            return place not in self._reported
+        return not kept.resolved and _words(kept) == _words(entry)
+
+    def _place_by_fingerprint(self, entry: FeedbackEntry) -> int | None:
+        if not isinstance(entry.mendloop, Finding):
+            return None
+        place = self._by_fingerprint.get(entry.mendloop.fingerprint)
+        if place in self._reported and _words(self.entries[place]) != _words(entry):
+            return None
+        return place
+
+    def _add(self, entry: FeedbackEntry) -> int:
+        entry = _replace(entry, pr_comment_id=self._free_name(entry))
+        if isinstance(entry.mendloop, Finding):
+            entry = _replace(
+                entry,
+                mendloop=_replace(
+                    entry.mendloop,
+                    first_iteration=self._iteration,
+                    last_iteration=self._iteration,
+                ),
+            )
+        place = len(self.entries)
+        self.entries.append(entry)
+        self._index(entry, place)
+        self._reported.add(place)
+        self.tally.new += 1
+        return place
+
+    def _free_name(self, entry: FeedbackEntry) -> str:
+        """The comment id it came with, or one of its own where another finding has that."""
+        name = next((name for name in _names(entry) if name not in self._by_id), None)
+        while name is None:
+            name = _with_suffix(entry.pr_comment_id, f"{_owner(entry)} {len(self._by_id)}")
+            name = name if name not in self._by_id else None
+        return name
+
+    def _seen_again(self, place: int, entry: FeedbackEntry) -> None:
+        kept = self.entries[place]
+        self._reported.add(place)
+        is_edited = _words(kept) != _words(entry)
+        if isinstance(kept.mendloop, Finding) and _owner(kept) != _owner(entry):
+            self.tally.known += 1
+            return
+        if kept.resolved:
+            self.tally.reopened += 1
+        elif is_edited:
+            self.tally.edited += 1
+        else:
+            self.tally.known += 1
+        self.entries[place] = _replace(
+            kept,
+            description=entry.description,
+            severity=entry.severity,
+            resolved=False,
+            mendloop=self._finding_seen_again(kept, entry),
+        )
+
+    def _finding_seen_again(
+        self, kept: FeedbackEntry, entry: FeedbackEntry
+    ) -> Finding | msgspec.UnsetType:
+        known, seen = kept.mendloop, entry.mendloop
+        if not isinstance(seen, Finding):
+            return known
+        if not isinstance(known, Finding):
+            # Another program took it down from a person: no tool may resolve it.
+            known = _replace(seen, source=PERSON, first_iteration=self._iteration)
+        known = _replace(
+            known,
+            fingerprint=seen.fingerprint,
+            path=seen.path or known.path,
+            line=seen.line or known.line,
+            last_iteration=self._iteration,
+        )
+        if not kept.resolved:
+            return known
+        times = known.times_returned + 1
+        return _replace(known, life=Life.REOPENED, resolved_iteration=None, times_returned=times)
+
+
+def _owner(entry: FeedbackEntry) -> str:
+    """Whose finding it is: a reviewer and its tool, or one person."""
+    source = entry.mendloop.source if isinstance(entry.mendloop, Finding) else PERSON
+    return f"{PERSON} {entry.author}" if source == PERSON else source
+
+
+def _names(entry: FeedbackEntry) -> tuple[str, str]:
+    """The comment ids that *entry* may be kept under: its own, or one that also names its owner."""
+    return entry.pr_comment_id, _with_suffix(entry.pr_comment_id, _owner(entry))
+
+
+def _with_suffix(comment_id: str, told_apart_by: str) -> str:
+    suffix = hashlib.sha256(told_apart_by.encode()).hexdigest()[:_SUFFIX_CHARACTERS]
+    room = COMMENT_ID_LIMIT_BYTES - len(suffix) - 1
+    return f"{tidy(comment_id, limit_bytes=room, redact=no_redaction)}#{suffix}"
+
+
+def _words(entry: FeedbackEntry) -> tuple[str, Severity]:
+    return entry.description, entry.severity
+
+
+def _is_same(kept: FeedbackEntry, given: FeedbackEntry) -> bool:
+    return kept.timestamp == given.timestamp and _words(kept) == _words(given)
