@@ -68,14 +68,16 @@ class History:
         """
         Take one in that may have come before: the very same again is no return of it.
 
+        Other words under the comment id of a delivery before are an edit of it.
+
         Returns:
             The comment id that it is kept under.
         """
+        self._reported.clear()
         place = self._place(entry)
         if place is None or not _is_same(self.entries[place], entry):
             place = self._take(entry)
         else:
-            self._reported.add(place)
             self.tally.known += 1
         return self.entries[place].pr_comment_id
 
