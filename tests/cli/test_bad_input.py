@@ -295,24 +295,27 @@ def test_a_brief_that_cannot_be_written_loses_nothing(
     todo: User, loop_arguments: tuple[str, ...]
 ) -> None:
     """Exit code 7 and the folder; the fixer was not run, and the same command goes on later."""
-    spoil = 'sh review.sh; mkdir "${MENDLOOP_REPORT%/*}/brief.md"'
-    spoilt = ("--review", spoil, "--format", "jsonl", "--fix", "sh fix.sh")
-    ran = todo("run", "demo", *spoilt)
+    good = (todo.tree / "review.sh").read_text()
+    todo.write("review.sh", f'{good}mkdir "${{MENDLOOP_REPORT%/*}}/brief.md"')
+    ran = todo("run", "demo", *loop_arguments)
 
     assert 7 == ran.code
     assert "mendloop: error: cannot write the brief into " in ran.err
     assert "one\ntwo\nthree\n" == (todo.tree / "todo.txt").read_text()
+    todo.write("review.sh", good)
     assert 0 == todo("run", "demo", *loop_arguments).code
     assert 3 == todo.state("demo")["iteration"]
 
 
 def test_output_that_was_taken_away_is_named(todo: User, loop_arguments: tuple[str, ...]) -> None:
     """A reviewer that removes its own captured output: exit code 7, and it goes on later."""
-    spoil = 'sh review.sh; rm "${MENDLOOP_REPORT%/*}"/*'
-    ran = todo("run", "demo", "--review", spoil, "--format", "jsonl", "--fix", "sh fix.sh")
+    good = (todo.tree / "review.sh").read_text()
+    todo.write("review.sh", f'{good}rm "${{MENDLOOP_REPORT%/*}}"/*')
+    ran = todo("run", "demo", *loop_arguments)
 
     assert 7 == ran.code
-    assert "mendloop: error: what sh printed cannot be read back" in ran.err
+    assert "mendloop: error: what sh review.sh printed cannot be read back" in ran.err
+    todo.write("review.sh", good)
     assert 0 == todo("run", "demo", *loop_arguments).code
 
 

@@ -106,10 +106,10 @@ def test_two_reviewers_from_the_file(todo: User) -> None:
     assert 4 == ran.code
     state = todo.state("demo")
     sources = {entry["mendloop"]["source"].split(":")[0] for entry in state["feedback_history"]}
-    assert {"sh", "words"} == sources
+    assert {"sh review.sh", "words"} == sources
     still_open = [entry for entry in state["feedback_history"] if not entry["resolved"]]
-    assert {"sh", "words"} == {e["mendloop"]["source"].split(":")[0] for e in still_open}
-    assert {"sh", "words"} == set(state["mendloop"]["sources"])
+    assert {"sh review.sh", "words"} == {e["mendloop"]["source"].split(":")[0] for e in still_open}
+    assert {"sh review.sh", "words"} == set(state["mendloop"]["sources"])
 
 
 def test_the_command_line_counts_more_than_the_file(todo: User) -> None:
@@ -119,7 +119,7 @@ def test_the_command_line_counts_more_than_the_file(todo: User) -> None:
 
     assert 4 == ran.code
     assert "other: max_iterations" in ran.out
-    assert ["sh"] == list(todo.state("other")["mendloop"]["sources"])
+    assert ["sh review.sh"] == list(todo.state("other")["mendloop"]["sources"])
 
 
 def test_a_file_never_lowers_a_limit_that_was_raised(todo: User) -> None:
@@ -132,17 +132,30 @@ def test_a_file_never_lowers_a_limit_that_was_raised(todo: User) -> None:
     assert 5 == todo.state("demo")["mendloop"]["settings"]["max_iterations"]
 
 
-def test_reviewers_of_one_program_have_stable_names(todo: User) -> None:
-    """Names come from the programs, numbered in order, and are the same in the next run."""
-    reviews = ("--review", "sh review.sh", "--review", "LANG=C sh -c 'exit 0'")
-    command = ("run", "demo", *reviews, "--format", "jsonl", "--fix", "sh fix.sh")
-    assert 4 == todo(*command, "--max-iterations", "1").code
-    names = set(todo.state("demo")["mendloop"]["sources"])
+def test_reviewers_of_one_program_are_two_sources(todo: User) -> None:
+    """One command of a program never resolves what another one found, whatever their order."""
+    other = "LANG=C sh -c 'exit 0'"
+    limit = ("--format", "jsonl", "--fix", "true", "--max-iterations", "1")
+    assert 4 == todo("run", "demo", "--review", "sh review.sh", *limit).code
+    todo("resume", "demo", "--max-iterations", "2")
+    ran = todo("run", "demo", "--review", other, *limit[:-1], "2")
     todo("resume", "demo", "--max-iterations", "9")
-    assert 0 == todo(*command).code
+    both = ("--review", other, "--review", "sh review.sh")
+    assert 0 == todo("run", "demo", *both, *limit[:2], "--fix", "sh fix.sh").code
 
-    assert {"sh", "sh-2"} == names
-    assert names == set(todo.state("demo")["mendloop"]["sources"])
+    assert 4 == ran.code
+    assert "0 resolved" in ran.out
+    first, second = sorted(todo.state("demo")["mendloop"]["sources"])
+    assert ("sh -c 'exit 0'~", "sh review.sh") == (f"{first.split('~')[0]}~", second)
+
+
+def test_one_reviewer_twice_is_a_usage_error(quick: Quick) -> None:
+    """The same command again would be the same source: exit code 2, and no task."""
+    done = quick("run", "demo", "--review", "true", "--review", "true", "--fix", "true")
+
+    assert 2 == done.code
+    assert "two reviewers have one name: true" in done.err
+    assert {"tasks": []} == quick("list", "-o", "json").json()
 
 
 def test_json_lines_follow_the_schema(todo: User, loop_arguments: tuple[str, ...]) -> None:

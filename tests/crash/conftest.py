@@ -73,7 +73,9 @@ class Project:
 
     def command(self, *options: str) -> list[str]:
         """The `mendloop run` of this project."""
-        review = f"{sys.executable} {self.reviewer} {self.log}"
+        # Relative, so that the reviewer has one name in every project.
+        reviewer, log = (os.path.relpath(path, self.tree) for path in (self.reviewer, self.log))
+        review = f"{sys.executable} {reviewer} {log}"
         fix = f"{sys.executable} {self.fixer} {self.log} {self._fixes}"
         return [
             *(sys.executable, "-m", "mendloop", "run", "job", "--review", review, "--fix", fix),

@@ -146,9 +146,9 @@ def test_what_a_killed_run_left_running_is_ended(
 ) -> None:
     """A reviewer or fixer that outlives its run never runs beside the next one's."""
     undisturbed, project = make_project(), make_project()
+    for each in (undisturbed, project):
+        setattr(each, tool, each.tool("slow.py", SLOW % f"{tool}.py"))
     assert undisturbed.run().returncode == 0
-    slow = project.tool("slow.py", SLOW % f"{tool}.py")
-    setattr(project, tool, slow)
     spans = project.log.with_name("spans.log")
     process = subprocess.Popen(
         project.command(),

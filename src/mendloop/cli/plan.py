@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-import shlex
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -14,17 +13,19 @@ from mendloop.cli.words import settings_of
 from mendloop.config import CONFIG_NAME, Config, ReviewTable, parse_duration
 from mendloop.core.errors import ValidationError
 from mendloop.core.model import RemediationState
+from mendloop.core.text import redact_secrets, tidy
 from mendloop.intake.recognise import OK_EXIT_CODES
 from mendloop.lease import LEASE_SECONDS
 from mendloop.loop import Plan
 from mendloop.reports import Reviewer
 from mendloop.steps import Fixer
 
-__all__ = ["RunOptions", "make_plan"]
+__all__ = ["RunOptions", "make_plan", "name_of"]
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-_NAME_CHARACTERS = 40
+_NAME_BYTES = 40
+_DIGEST_CHARACTERS = 8
+_SHOWN_LIMIT_BYTES = 64 * 1024
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,17 +115,11 @@ def _limit(config: Config, options: RunOptions, state: RemediationState | None) 
 
 def _reviewers(config: Config, options: RunOptions) -> tuple[Reviewer, ...]:
     tables = [ReviewTable(command=command) for command in options.review] or config.review
-    taken = [table.name for table in tables if table.name]
-    if len(set(taken)) != len(taken):
-        raise ValidationError(f"two reviewers have one name: {', '.join(sorted(taken))}")
-    names = set(taken)
     reviewers = []
     for table in tables:
-        name = table.name or _unused(_name_of(table.command), names)
-        names.add(name)
         timeout = _first(options.review_timeout, table.timeout)
         reviewer = Reviewer(
-            name=name,
+            name=table.name or name_of(table.command),
             command=table.command,
             format=options.format or table.format,
             ok_exit_codes=OK_EXIT_CODES if table.ok_exit_codes is None else table.ok_exit_codes,
@@ -132,27 +127,35 @@ def _reviewers(config: Config, options: RunOptions) -> tuple[Reviewer, ...]:
         if timeout is not None:
             reviewer = msgspec.structs.replace(reviewer, timeout_seconds=timeout)
         reviewers.append(reviewer)
+    _refuse_twins([reviewer.name for reviewer in reviewers])
     return tuple(reviewers)
 
 
-def _name_of(command: str) -> str:
-    """The program's name: the same command has the same name in every run."""
-    try:
-        parts = shlex.split(command)
-    except ValueError:
-        parts = command.split()
-    words: Iterable[str] = (part for part in parts if not _ASSIGNMENT.fullmatch(part))
-    program = os.path.basename(next(iter(words), ""))  # noqa: PTH119 - a word, maybe no path
-    return _NOT_IN_NAMES.sub("-", program).strip("-")[:_NAME_CHARACTERS] or "review"
+def _refuse_twins(names: list[str]) -> None:
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise ValidationError(
+            f"two reviewers have one name: {', '.join(twins)}; take one out, or give it another "
+            f"name in {CONFIG_NAME}"
+        )
 
 
-def _unused(name: str, taken: set[str]) -> str:
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name}-{number}" in taken:
-        number += 1
-    return f"{name}-{number}"
+def name_of(command: str) -> str:
+    """
+    Name a reviewer by its command: two commands are two sources, in every run and any order.
+
+    A short command is its own name. Of another one the first words are shown, without leading
+    assignments and secrets, and a digest of all of it makes the difference.
+    """
+    words = command.split()
+    while words and _ASSIGNMENT.fullmatch(words[0]):
+        del words[0]
+    shown = tidy(" ".join(words), limit_bytes=_SHOWN_LIMIT_BYTES, redact=redact_secrets)
+    if shown == command.strip() and "~" not in shown and len(shown.encode()) <= _NAME_BYTES:
+        return shown
+    digest = hashlib.sha256(os.fsencode(command.strip())).hexdigest()[:_DIGEST_CHARACTERS]
+    start = shown.encode()[: _NAME_BYTES - _DIGEST_CHARACTERS - 1].decode(errors="ignore")
+    return f"{start}~{digest}"
 
 
 def _first(option: float | None, key: str | float | None) -> float | None:
