@@ -9,7 +9,6 @@ import msgspec
 
 from mendloop.core.errors import RunError
 from mendloop.core.findings import Report
-from mendloop.core.text import redact_secrets
 from mendloop.intake.recognise import OK_EXIT_CODES, read_report
 from mendloop.runners.port import StepOutcome
 
@@ -97,12 +96,8 @@ def _read_back(outcome: StepOutcome, reviewer: Reviewer) -> tuple[bytes, bool]:
 
 
 def with_tail(problem: str, tail: bytes) -> str:
-    """
-    Add the end of what the command printed to standard error to *problem*.
-
-    Secrets go before it is cut: half a token would not be known for one afterwards.
-    """
-    said = redact_secrets(tail.decode(errors="replace")).strip()[-500:]
+    """Add the end of what the command printed to standard error to *problem*."""
+    said = tail.decode(errors="replace").strip()[-500:]
     return f"{problem}; it said: {said}" if said else problem
 
 

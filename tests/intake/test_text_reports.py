@@ -1,5 +1,7 @@
 from collections.abc import Callable
 
+import pytest
+
 from mendloop.core.findings import Report
 from mendloop.core.text import DESCRIPTION_LIMIT_BYTES, clean
 
@@ -54,3 +56,35 @@ def test_another_output_is_another_finding(read: Read, names: Names) -> None:
     outputs = ["FAILED x", "FAILED y", "2 failed", "3 failed"]
 
     assert 4 == len({name for output in outputs for name in names(read(output))})
+
+
+@pytest.mark.parametrize("noise", ["x", "\x1b[0m", "a word ", "line\n"], ids=ascii)
+def test_no_half_of_a_secret_is_left_where_an_output_is_cut(read: Read, noise: str) -> None:
+    """A token that stands where the middle is left out goes whole, wherever the cut is."""
+    made_up = "ghp_" + "Aa1" * 12
+    for edge in (3840, 61440):
+        for shift in range(0, len(made_up) + 5, 4):
+            end = noise * ((edge - shift) // len(noise))
+            output = f"{end} {made_up} {noise * 70_000} {made_up} {end}"
+            (finding,) = read(output).findings
+
+            assert "Aa1" not in finding.description
+            assert "ghp_" not in finding.description
+
+
+def test_no_half_of_a_secret_is_left_in_a_title(read: Read) -> None:
+    """A token where the first line is shortened goes whole."""
+    made_up = "ghp_" + "Aa1" * 12
+    for length in range(160, 200):
+        (finding,) = read(f"{'x' * length} {made_up} {'y' * 100}").findings
+
+        assert "ghp_" not in finding.description
+
+
+def test_no_half_of_a_secret_is_left_in_a_problem(read: Read) -> None:
+    """What a report that cannot be read begins with is quoted without secrets."""
+    report = read(f"{'x' * 105} ghp_{'Aa1' * 12}", exit_code=0, format="jsonl")
+    named = read(f'{{"severity": "{"x" * 30} ghp_{"Aa1" * 12}", "description": "d"}}')
+
+    assert "ghp_" not in report.problem
+    assert "ghp_" not in named.findings[0].note

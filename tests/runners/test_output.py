@@ -9,7 +9,7 @@ import pytest
 
 from mendloop.core.errors import RunError
 from mendloop.core.vocabulary import StepKind
-from mendloop.runners.output import LineFeed
+from mendloop.runners.output import LineFeed, Tail
 from mendloop.runners.port import STDERR_TAIL_BYTES, StepCommand
 
 IS_SOAK = int(os.environ.get("MENDLOOP_SOAK", "0"))
@@ -104,6 +104,26 @@ async def test_the_end_of_stderr_is_kept(bench: Any) -> None:
 
     assert STDERR_TAIL_BYTES == len(outcome.stderr_tail)
     assert outcome.stderr_tail.endswith(b"y\nreason")
+
+
+MADE_UP_KEY = "-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n".format(
+    "MIIEvQIBADAN" * 5 + "\n"
+)
+
+
+@pytest.mark.parametrize("secret", ["token ghp_" + "Aa1" * 12, MADE_UP_KEY], ids=["word", "lines"])
+@pytest.mark.parametrize("noise", ["x", "\x1b[0m", "line\n"], ids=ascii)
+def test_no_half_of_a_secret_is_kept_where_stderr_is_cut(secret: str, noise: str) -> None:
+    """Wherever the end of the complaints begins, a secret there is taken out whole."""
+    for kept_bytes in range(len(secret)):
+        tail = Tail(1024)
+        for chunk in (f"{noise * 3000}\n{secret}\n", "y" * (1024 - kept_bytes)):
+            tail.feed(chunk.encode())
+
+        said = tail.read().decode()
+        assert said.endswith("y" * (1024 - kept_bytes))
+        assert "Aa1" not in said
+        assert "MIIE" not in said
 
 
 async def test_hostile_bytes_are_kept_as_they_are_and_shown_as_text(bench: Any) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from mendloop.core.findings import RawFinding
-from mendloop.core.text import DESCRIPTION_LIMIT_BYTES, clean
+from mendloop.core.text import DESCRIPTION_LIMIT_BYTES, redact_secrets, tidy
 from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.intake.reading import Reading, shortened
 
@@ -62,9 +63,13 @@ def _titled(text: str, exit_code: int) -> str:
 
 def _both_ends(data: bytes) -> str:
     if len(data) <= 2 * _READ_BYTES:
-        text = _decoded(data)
+        text = _tidied(data)
     else:
-        text = _decoded(data[:_READ_BYTES]) + "\n" + _decoded(data[-_READ_BYTES:])
+        # Part of a line may be part of a secret, which would not be known for one.
+        first, last = data[:_READ_BYTES], data[-_READ_BYTES:]
+        first = first.rpartition(b"\n")[0] or first.rpartition(b" ")[0] or first
+        last = last.partition(b"\n")[2] or last.partition(b" ")[2] or last
+        text = _tidied(first) + "\n" + _tidied(last)
     encoded = text.encode()
     if len(encoded) <= 2 * _END_BYTES:
         return text
@@ -75,6 +80,12 @@ def _both_ends(data: bytes) -> str:
     return head.decode(errors="ignore") + mark + tail.decode(errors="ignore")
 
 
-def _decoded(data: bytes) -> str:
-    """Cleaned before anything is measured: escape sequences may be most of an output."""
-    return clean(data.decode(errors="replace"), limit_bytes=len(data) * 3 + 64).strip()
+def _tidied(data: bytes) -> str:
+    """
+    Cleaned and without secrets, before anything is measured or cut.
+
+    Escape sequences may be most of an output, and half a secret is not known for one.
+    """
+    return tidy(
+        data.decode(errors="replace"), limit_bytes=sys.maxsize, redact=redact_secrets
+    ).strip()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 
 from mendloop.core.findings import RawFinding
+from mendloop.core.text import redact_secrets, tidy
 
 __all__ = [
     "MAX_FINDINGS",
@@ -75,6 +78,7 @@ def is_line(number: int) -> bool:
 
 
 def shortened(text: str, limit: int = 120) -> str:
-    """The first line of *text* that is not empty, at most *limit* characters of it."""
-    line = text.lstrip()[: limit * 8].partition("\n")[0].strip()
+    """The first line of *text* that is not empty, without secrets, at most *limit* characters."""
+    start = tidy(text.lstrip()[: limit * 8], limit_bytes=sys.maxsize, redact=redact_secrets)
+    line = start.lstrip().partition("\n")[0].strip()
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import codecs
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mendloop.core.errors import RunError
+from mendloop.core.text import redact_secrets, tidy
 
 __all__ = ["Capture", "Drain", "LineFeed", "Tail"]
 
@@ -75,21 +77,31 @@ class Capture:
 
 
 class Tail:
-    """Remembers the last bytes of an output."""
+    """
+    Remembers the last bytes of an output, as a text that is cleaned and without secrets.
+
+    As much again is remembered before them, so that a secret where they begin is known for one.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
-        """Remember at most so many."""
+        """Tell at most so many."""
         self._limit_bytes = limit_bytes
         self._last = bytearray()
+        self._is_cut = False
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes."""
         self._last += chunk
-        del self._last[: -self._limit_bytes]
+        self._is_cut = self._is_cut or len(self._last) > 2 * self._limit_bytes
+        del self._last[: -2 * self._limit_bytes]
 
     def read(self) -> bytes:
-        """Tell the last bytes."""
-        return bytes(self._last)
+        """Tell the last bytes, in UTF-8."""
+        text = self._last.decode(errors="replace")
+        if self._is_cut:
+            text = text.partition("\n")[2] or text
+        text = tidy(text, limit_bytes=sys.maxsize, redact=redact_secrets)
+        return text.encode()[-self._limit_bytes :]
 
 
 class LineFeed:

@@ -67,7 +67,7 @@ class StepOutcome(msgspec.Struct, frozen=True, kw_only=True):
         stdout: The file with its standard output, up to the limit.
         stdout_bytes: All that it printed there, kept or not.
         is_stdout_cut: Whether the file lacks some of it.
-        stderr_tail: The end of its standard error.
+        stderr_tail: The end of its standard error, cleaned and without secrets.
         report: The file that it wrote to MENDLOOP_REPORT, where there is one that is not empty.
         duration_seconds: From its beginning until all of it was gone.
     """
