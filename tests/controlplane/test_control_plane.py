@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -101,27 +102,16 @@ def test_a_paused_api_server_is_silent(own_control_plane: ControlPlane) -> None:
 
 def test_no_server_outlives_a_killed_owner(kubernetes_programs: Path, tmp_path: Path) -> None:
     """When the process that started the servers is killed, they are gone within seconds."""
-    owner = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            textwrap.dedent("""
-                import sys, time
-                from pathlib import Path
-                from controlplane import ControlPlane
-                with ControlPlane(Path(sys.argv[1]), Path(sys.argv[2])) as plane:
-                    servers = plane.etcd, plane.apiserver, plane.controller_manager
-                    print(*(server.pid for server in servers), flush=True)
-                    time.sleep(600)
-            """),
-            str(tmp_path / "plane"),
-            str(kubernetes_programs),
-        ],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with owner:
+    script = """
+        import sys
+        from pathlib import Path
+        from controlplane import ControlPlane
+        with ControlPlane(Path(sys.argv[1]), Path(sys.argv[2])) as plane:
+            servers = plane.etcd, plane.apiserver, plane.controller_manager
+            print(*(server.pid for server in servers), flush=True)
+            sys.stdin.read()
+    """
+    with _python(script, tmp_path / "plane", kubernetes_programs) as owner:
         assert owner.stdout is not None
         pids = owner.stdout.readline().split()
         owner.kill()
@@ -133,10 +123,61 @@ def test_no_server_outlives_a_killed_owner(kubernetes_programs: Path, tmp_path: 
         time.sleep(0.05)
 
 
+def _python(script: str, *arguments: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _leave(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+
+
 def _runs(pid: str) -> bool:
     """Whether a process is there and is more than an exit code that nobody has asked for."""
     shown = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, check=False)
-    return shown.stdout.strip() not in {b"", b"Z"}
+    return shown.stdout.strip()[:1] not in {b"", b"Z"}
+
+
+def test_the_last_one_out_ends_the_shared_plane(kubernetes_programs: Path, tmp_path: Path) -> None:
+    """Who started the servers stays until the others are out; a killed one's are replaced."""
+    script = """
+        import sys
+        from pathlib import Path
+        from controlplane import shared_control_plane
+        with shared_control_plane(Path(sys.argv[1]), Path(sys.argv[2])) as cluster:
+            print(cluster.url, cluster.is_ready(), flush=True)
+            sys.stdin.read()
+    """
+    with ExitStack() as ending:
+
+        def enter() -> tuple[subprocess.Popen[str], str]:
+            process = _python(script, tmp_path / "shared", kubernetes_programs)
+            ending.enter_context(process)
+            ending.callback(process.kill)
+            assert process.stdout is not None
+            return process, process.stdout.readline()
+
+        owner, url = enter()
+        guest, same_url = enter()
+        _leave(owner)
+        with pytest.raises(subprocess.TimeoutExpired):
+            owner.wait(1)
+        _leave(guest)
+        assert [0, 0] == [guest.wait(30), owner.wait(30)]
+        killed, _ = enter()
+        killed.kill()
+        _, new_url = enter()
+
+    assert url.endswith("True\n")
+    assert url == same_url
+    assert new_url.endswith("True\n")
+    assert new_url != url
 
 
 def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

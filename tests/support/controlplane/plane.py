@@ -6,6 +6,7 @@ import http.client
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -81,14 +82,22 @@ class ControlPlane(Cluster):
         trace: TracebackType | None,
     ) -> None:
         """Stop the servers, wait until they are gone and remove the data; logs stay."""
-        self.stop()
-        shutil.rmtree(self.data, ignore_errors=True)
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.data, ignore_errors=True)
 
     def stop(self) -> None:
-        """Stop the servers that run, those first that need the others, and wait until they are gone."""
-        for server in (self.controller_manager, self.apiserver, self.etcd):
-            if server.is_started:
-                server.stop()
+        """
+        Stop the servers that run, those first that need the others, and wait until they are gone.
+
+        Raises:
+            ServerFailed: One had ended by itself.
+        """
+        with ExitStack() as stopping:
+            for server in (self.etcd, self.apiserver, self.controller_manager):
+                if server.is_started:
+                    stopping.callback(server.stop)
 
     def _server(self, name: str, options: Sequence[str], is_ready: Callable[[], bool]) -> Server:
         command = [str(self.binaries / name), *options]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from controlplane.cluster import Cluster
+from controlplane.history import Judge
 from controlplane.plane import ControlPlane
-from controlplane.programs import ASSETS, NEWEST, OLDEST, program, programs
+from controlplane.programs import ASSETS, NEWEST, OLDEST, checker, program, programs
 from controlplane.shared import shared_control_plane
 
 _IS_SOAK = bool(int(os.environ.get("MENDLOOP_SOAK", "0")))
@@ -36,6 +37,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     for release in sorted(needed):
         programs(release, tell)
+    if any(
+        "judge" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)
+    ):
+        checker(tell)
 
 
 @pytest.fixture(scope="session", params=_RELEASES)
@@ -86,3 +91,9 @@ def own_control_plane(kubernetes_programs: Path, tmp_path: Path) -> Iterator[Con
 def namespace(control_plane: Cluster) -> str:
     """A namespace of the shared control plane that no other test uses."""
     return control_plane.namespace()
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Judge:
+    """Tells whether a history is linearizable."""
+    return Judge(checker(), tmp_path / "history.jsonl")

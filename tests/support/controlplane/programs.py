@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +25,7 @@ __all__ = [
     "BuildFailed",
     "ProgramMissing",
     "Say",
+    "checker",
     "program",
     "programs",
     "say",
@@ -78,9 +79,10 @@ def programs(release: str, tell: Say = say) -> Path:
     assets = os.environ.get(ASSETS)
     if not assets:
         return _built(MODULES / release, _SERVERS, tell)
+    folder = Path(assets).absolute()
     for name in _INDISPENSABLE:
-        program(Path(assets), name)
-    return Path(assets)
+        program(folder, name)
+    return folder
 
 
 def program(folder: Path, name: str) -> Path:
@@ -96,6 +98,17 @@ def program(folder: Path, name: str) -> Path:
             f"{folder} has no program {name}: put it there, or unset {ASSETS} to have it built"
         )
     return path
+
+
+def checker(tell: Say = say) -> Path:
+    """
+    Return the program that tells whether a history is linearizable; what it reads is in its source.
+
+    Raises:
+        BuildFailed: Go said no.
+        ToolchainMissing: There is no Go and it cannot be fetched.
+    """
+    return _built(MODULES / "linearize", {"linearize": "."}, tell) / "linearize"
 
 
 def _built(module: Path, packages: dict[str, str], tell: Say) -> Path:
@@ -117,28 +130,31 @@ def _built(module: Path, packages: dict[str, str], tell: Say) -> Path:
 def _build(module: Path, packages: dict[str, str], folder: Path, tell: Say) -> None:
     """Build into a folder beside the wanted one, which is renamed when all is there."""
     go = find_go(folder.parent)
-    draft = folder.with_name(f"{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    tell(
-        f"building {', '.join(packages)} ({module.name}) from source into {folder}: "
-        f"once, about 12 minutes on two cores"
+    tell(f"building {', '.join(packages)} ({module.name}), once, into {folder}")
+    if packages == _SERVERS:
+        tell("that takes about 12 minutes on two cores")
+    with tempfile.TemporaryDirectory(prefix="draft-", dir=folder.parent) as drafts:
+        draft = Path(drafts) / folder.name
+        for name, package in packages.items():
+            began = time.monotonic()
+            _build_one(go, module, package, draft / name)
+            tell(f"built {name} in {time.monotonic() - began:.0f} s")
+        draft.rename(folder)
+
+
+def _build_one(go: Path, module: Path, package: str, program: Path) -> None:
+    done = subprocess.run(
+        [go, "build", "-o", program, f"-ldflags={_linker_flags(module)}", package],
+        cwd=module,
+        env=os.environ
+        | {"CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local", "GOWORK": "off"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
-    for name, package in packages.items():
-        began = time.monotonic()
-        done = subprocess.run(
-            [go, "build", "-o", draft / name, f"-ldflags={_linker_flags(module)}", package],
-            cwd=module,
-            env=os.environ
-            | {"CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local", "GOWORK": "off"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise BuildFailed(f"cannot build {name} of {module}:\n{done.stdout[-2000:]}")
-        tell(f"built {name} in {time.monotonic() - began:.0f} s")
-    draft.rename(folder)
+    if done.returncode != 0:
+        raise BuildFailed(f"cannot build {package} of {module}:\n{done.stdout[-2000:]}")
 
 
 def _linker_flags(module: Path) -> str:

@@ -102,20 +102,29 @@ class Server:
                 return
             if ended is not None or time.monotonic() > deadline:
                 self.kill()
-                what = "is not ready in time" if ended is None else f"ended with {ended}"
-                raise ServerFailed(f"{self._command[0]} {what}; {self._log} ends:\n{self._tail()}")
+                raise self._failed(
+                    "is not ready in time" if ended is None else f"ended with {ended}"
+                )
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End the server in an orderly way, by force after half a minute, and wait for its end."""
+        """
+        End the server in an orderly way, by force after half a minute, and wait until it is gone.
+
+        Raises:
+            ServerFailed: It had ended by itself.
+        """
         process = self._running()
-        process.send_signal(signal.SIGCONT)
+        ended = process.poll()
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # a paused one takes its end as soon as it goes on
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
         self._reap()
+        if ended is not None:
+            raise self._failed(f"ended with {ended}")
 
     def kill(self) -> None:
         """End the server as a crash does, and wait until it is gone."""
@@ -151,5 +160,6 @@ class Server:
                 watchdog.close()
         self._process = None
 
-    def _tail(self) -> str:
-        return self._log.read_text(errors="replace")[-3000:]
+    def _failed(self, what: str) -> ServerFailed:
+        tail = self._log.read_text(errors="replace")[-3000:]
+        return ServerFailed(f"{self._command[0]} {what}; {self._log} ends:\n{tail}")
