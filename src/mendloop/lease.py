@@ -206,10 +206,10 @@ class RunLease:
         """Say which process was started, before it may begin, or that it ended."""
         await self._submit(commands.RecordChild(generation=self.generation, child=child))
 
-    async def record_review(self, reports: tuple[Report, ...]) -> dict[str, Any]:
+    async def record_review(self, reports: tuple[Report, ...], *, tree: str) -> dict[str, Any]:
         """Hand in a review; returns the counts "open", "new", "resolved" and "reopened"."""
         return await self._submit(
-            commands.RecordReview(generation=self.generation, reports=reports)
+            commands.RecordReview(generation=self.generation, reports=reports, tree=tree)
         )
 
     async def record_fix(self, *, tree: str, problem: str) -> bool:

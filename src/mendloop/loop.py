@@ -15,13 +15,14 @@ import msgspec
 from mendloop.core.decide import Ended, Finish, StartIteration, Take, Wait, decide
 from mendloop.core.errors import (
     LeaseLost,
+    RunError,
     StateExists,
     StateNotFound,
     TaskEnded,
     TransitionRefused,
 )
 from mendloop.core.model import Child, Holder, Ledger, RemediationState, Settings
-from mendloop.core.vocabulary import StopReason
+from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.crashpoints import reach
 from mendloop.events import Finished, IterationStarted, Observer, RunStarted, TookOver
 from mendloop.lease import LEASE_SECONDS, RunLease
@@ -33,6 +34,9 @@ from mendloop.runners.worktree import WorkTreeLock, tree_revision
 from mendloop.steps import Fixer, Steps
 
 __all__ = ["Loop", "Plan"]
+
+_REPEATS_ALLOWED = 3
+"""So often one run reviews again a tree that changed after it was found clean."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,14 +92,16 @@ class Loop:
         self._runner = runner
         self._holder = holder
         self._observe = observer
+        self._repeats = 0
 
     async def run(self) -> Finished:
         """
         Go on with the task until it ends or waits; one that is not there yet is made.
 
         Raises:
-            TransitionRefused: The task works in another folder that is still there, or was completed
-                on another content of this one.
+            TransitionRefused: The task works in another folder that is still there.
+            TaskEnded: It was completed on another content of this folder, or findings came in since.
+            RunError: The work tree changes again and again after each review.
             WorkTreeBusy: Another run works in this folder.
             LeaseHeld: Another run works on this task.
             LeaseLost: Another run took the task over; nothing was written since.
@@ -107,7 +113,7 @@ class Loop:
         if over is None:
             over = await self._run_held()
         elif over.reason == StopReason.COMPLETED:
-            await self._refuse_other_content(state)
+            await self._refuse_outdated(over, state)
         self._observe(over)
         return over
 
@@ -146,8 +152,14 @@ class Loop:
                 task_id=self._task_id,
             )
 
-    async def _refuse_other_content(self, state: RemediationState) -> None:
-        """What was completed was the content then: it says nothing of another."""
+    async def _refuse_outdated(self, over: Finished, state: RemediationState) -> None:
+        """What was completed was the content and the findings then: it says nothing of others."""
+        if over.open:
+            raise TaskEnded(
+                f"task {self._task_id} was completed, {over.open} findings came in since, and "
+                f"nothing was run; `mendloop resume {self._task_id}`, then the same command goes on",
+                task_id=self._task_id,
+            )
         done_on = state.mendloop.stop_tree if isinstance(state.mendloop, Ledger) else ""
         if done_on and done_on != await tree_revision(self._plan.tree):
             raise TaskEnded(
@@ -206,8 +218,24 @@ class Loop:
                 await steps.take(state, step, seconds_left=self._budget_left(state))
             elif isinstance(step, Finish):
                 tree = await tree_revision(self._plan.tree)
+                if step.reason is StopReason.COMPLETED and _is_unseen(state, tree):
+                    await self._review_again(steps, state)
+                    continue
                 await lease.finish(step.reason, step.detail, tree=tree)
                 reach("loop-finished")
+
+    async def _review_again(self, steps: Steps, state: RemediationState) -> None:
+        """The tree changed after it was found clean: what is clean is what a review saw last."""
+        self._repeats += 1
+        if self._repeats > _REPEATS_ALLOWED:
+            raise RunError(
+                f"task {self._task_id}: the work tree {self._plan.tree} changed {_REPEATS_ALLOWED} "
+                "times between a review that found nothing open and the end of the loop; end what "
+                "writes into it, then run the same command again",
+                task_id=self._task_id,
+            )
+        review = Take(StepKind.REVIEW, 1)
+        await steps.take(state, review, seconds_left=self._budget_left(state))
 
     def _over(self, state: RemediationState) -> Finished | None:
         """What to tell where nothing is to be run; None where something is."""
@@ -274,6 +302,12 @@ class Loop:
         if state is None:
             raise StateNotFound(f"task {self._task_id} is gone", task_id=self._task_id)
         return state
+
+
+def _is_unseen(state: RemediationState, tree: str) -> bool:
+    """Whether *tree* is another content than the last review left."""
+    rounds = state.mendloop.rounds if isinstance(state.mendloop, Ledger) else ()
+    return bool(rounds and rounds[-1].tree and rounds[-1].tree != tree)
 
 
 def _settings(state: RemediationState) -> Settings:

@@ -149,7 +149,9 @@ class StateManager:
         Raises:
             StateExists: The state is new, and there is one already.
             RevisionConflict: The stored state moved since the caller read it: read again.
-            ValidationError: It would lower the counter or lose a finding.
+            LeaseHeld: A run is under way.
+            ValidationError: It would lower the counter, lose a finding, or complete a task that has
+                open ones.
         """
         await self.submit(state.task_id, commands.PutState(state=state), op_id=op_id)
 

@@ -116,7 +116,8 @@ class Steps:
             )
             reports.append(report)
         reach("reports-read")
-        counts = await self._lease.record_review(tuple(reports))
+        tree = await tree_revision(self._tree)
+        counts = await self._lease.record_review(tuple(reports), tree=tree)
         reach("review-recorded")
         problems = [f"{r.reviewer}: {r.problem}" for r in reports if not r.is_complete]
         self._observe(

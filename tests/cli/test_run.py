@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
-from cli_user import Quick, User, Wait
+from cli_user import PATIENCE_SECONDS, Quick, User, Wait
 
 from mendloop import events
 from mendloop.runners.identity import start_ticks
@@ -276,3 +278,50 @@ def test_stop_ends_what_a_killed_run_has_left(todo: User, wait_until: Wait) -> N
 
     assert 0 == todo("stop", "demo").code
     assert start_ticks(fixer_pid) is None
+
+
+@pytest.mark.parametrize("iterations", [1, 4])
+def test_what_was_never_reviewed_is_not_completed(
+    todo: User, loop_arguments: tuple[str, ...], iterations: int
+) -> None:
+    """Killed after the clean review, edited, run again: the edit is reviewed before the end."""
+    if iterations == 1:
+        todo.write("todo.txt", "")
+    crash_at = f"review-recorded:{iterations}"
+    todo.environment["MENDLOOP_CRASH_AT"] = crash_at
+    killed = todo.start("run", "demo", *loop_arguments, start_new_session=True)
+    assert -signal.SIGKILL == killed.wait(PATIENCE_SECONDS)
+    del todo.environment["MENDLOOP_CRASH_AT"]
+    todo.write("todo.txt", "a new fault\n")
+
+    assert 0 == todo("run", "demo", *loop_arguments).code
+    assert "" == (todo.tree / "todo.txt").read_text()
+    assert "a new fault" in todo("feedback", "list", "demo").out
+
+
+def test_a_tree_that_never_rests_is_never_completed(todo: User) -> None:
+    """Something beside the loop writes into the tree: the loop says so and completes nothing."""
+    process = subprocess.Popen(["sh", "-c", "while :; do echo x >> noise.txt; done"], cwd=todo.tree)
+    try:
+        ran = todo("run", "demo", "--review", "true", "--format", "text", "--fix", "true")
+    finally:
+        process.kill()
+        process.wait()
+    assert 7 == ran.code
+    assert "end what writes into it" in ran.err
+    assert "InProgress" == todo.state("demo")["status"]
+    assert 0 == todo("run", "demo", "--review", "true", "--format", "text", "--fix", "true").code
+
+
+def test_a_completed_task_with_a_new_finding_is_no_success(
+    todo: User, loop_arguments: tuple[str, ...]
+) -> None:
+    """A finding that came in after the end is not passed over with exit code 0."""
+    assert 0 == todo("run", "demo", *loop_arguments).code
+    found = ("--severity", "Critical", "--issue-type", "Bug", "--description", "it leaks")
+    assert 0 == todo("feedback", "add", "demo", *found).code
+    refused = todo("run", "demo", *loop_arguments)
+
+    assert 11 == refused.code
+    assert "1 findings came in since" in refused.err
+    assert "mendloop resume demo" in refused.err

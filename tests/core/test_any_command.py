@@ -14,6 +14,7 @@ from mendloop.core import commands
 from mendloop.core.codec import decode_state, digest, encode_state
 from mendloop.core.commits import COMMITS_KEPT, SEAL_BATCH, Fold, Request, fold
 from mendloop.core.errors import (
+    LeaseHeld,
     RevisionConflict,
     StateError,
     StateExists,
@@ -203,7 +204,7 @@ def test_a_whole_state_replaces_only_the_one_that_it_was_made_from(
     done = decided(stored, commands.PutState(state=made))
     error = done.answers[0].error
     if error is not None:
-        assert isinstance(error, RevisionConflict | StateExists | ValidationError)
+        assert isinstance(error, LeaseHeld | RevisionConflict | StateExists | ValidationError)
         assert not done.is_changed
         return
     assert done.state is not None

@@ -9,6 +9,7 @@ import pytest
 from drive import Driver, finding, report
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from states import any_state, entry, state
 
 from mendloop.core import commands
@@ -278,3 +279,13 @@ def test_the_worst_are_not_dropped_by_a_long_run(scaled: Callable[[int, int], in
     told = [e.description for e in driver.state.feedback_history]
     assert ["fault first", *(f"fault {n}" for n in range(1, count))] == told
     assert 20 == sum(key.endswith("_started") for key in driver.state.metadata)
+
+
+def test_a_cut_review_with_nothing_left_open_is_taken_again() -> None:
+    """There is nothing to fix, and a cut review completes nothing."""
+    driver = Driver().start()
+    driver.increment()
+    driver.review(report("a", is_complete=False, problem="exit 2"))
+    [found] = driver.state.feedback_history
+    driver.set(feedback_history=(replace(found, resolved=True),))
+    assert Take(StepKind.REVIEW, 1) == driver.next()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from states import NOW, entry, state
 
 from mendloop.core import commands
+from mendloop.core.decide import Take
 from mendloop.core.errors import (
     LeaseHeld,
     LeaseLost,
@@ -62,12 +63,33 @@ def test_the_phase_follows_the_step() -> None:
 )
 def test_each_reason_ends_in_its_status(reason: StopReason, status: Status) -> None:
     """The five statuses tell a v1 reader as much as they can."""
-    driver = Driver().start()
+    driver = Driver().start(max_iterations=1)
     driver.increment()
+    driver.review(report())
     driver.apply(commands.Finish(generation=1, reason=reason, detail="so it is"))
     assert (status, None, reason) == told(driver)
     assert "so it is" == driver.ledger.stop_detail
     assert driver.ledger.step is None
+
+
+def test_no_task_is_completed_without_a_review_nor_out_of_iterations_that_are_left() -> None:
+    """Such an end changes nothing."""
+    driver = Driver().start(max_iterations=2)
+    driver.increment()
+    for reason in (StopReason.COMPLETED, StopReason.MAX_ITERATIONS):
+        finish = commands.Finish(generation=1, reason=reason, detail="")
+        assert not driver.apply(finish).is_changed
+
+
+def test_an_iteration_after_one_without_a_review_begins_with_a_review() -> None:
+    """There is nothing to fix where nothing was reviewed; a person's finding is something."""
+    driver = Driver().start()
+    driver.increment()
+    driver.increment()
+    assert Take(StepKind.REVIEW, 1) == driver.next()
+    driver.append("c1")
+    driver.increment()
+    assert Take(StepKind.FIX, 1) == driver.next()
 
 
 @pytest.mark.parametrize("is_started", [True, False])
@@ -103,6 +125,7 @@ def test_an_ended_task_goes_on_only_by_a_resume_which_reviews_first(reason: Stop
     """Increment and pause are refused; resume clears the reason and begins with a review."""
     driver = Driver().start()
     driver.increment()
+    driver.review(report())
     driver.apply(commands.Finish(generation=1, reason=reason, detail="d"))
     with pytest.raises(TaskEnded):
         driver.increment()
@@ -288,6 +311,7 @@ def test_a_step_begun_by_a_killed_run_keeps_its_beginning() -> None:
 def test_a_whole_state_is_written_over_the_one_it_was_made_from() -> None:
     """Put takes a state that was read and changed, and keeps the lease and the history."""
     driver = Driver().start()
+    driver.apply(commands.ReleaseLease(generation=1))
     read = driver.state
     driver.set(metadata={"owner": "ann"})
     changed = driver.state
@@ -296,6 +320,26 @@ def test_a_whole_state_is_written_over_the_one_it_was_made_from() -> None:
     assert {"owner": "ann"} == driver.state.metadata
     assert read.mendloop.lease == driver.ledger.lease  # type: ignore[union-attr]
     assert driver.state.last_update > NOW
+
+
+def test_a_whole_state_is_refused_while_a_run_is_under_way() -> None:
+    """Who does not hold the task writes nothing over a run."""
+    driver = Driver().start()
+    with pytest.raises(LeaseHeld):
+        driver.apply(commands.PutState(state=driver.state))
+
+
+def test_a_whole_state_completes_no_task_with_open_findings() -> None:
+    """Completed means that nothing is open; what came in after the end stays as it is."""
+    driver = Driver().start()
+    driver.append("c1")
+    driver.apply(commands.ReleaseLease(generation=1))
+    read = driver.state
+    completed = replace(read, status=Status.COMPLETED)
+    with pytest.raises(ValidationError, match="1 findings are open"):
+        driver.apply(commands.PutState(state=completed))
+    driver.current = completed
+    driver.apply(commands.PutState(state=completed))
 
 
 @pytest.mark.parametrize(

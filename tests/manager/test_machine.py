@@ -284,6 +284,7 @@ class SideBySide(RuleBasedStateMachine):
 def _plain(state: RemediationState) -> dict[str, Any]:
     ledger = state.mendloop
     assert isinstance(ledger, Ledger)
+    last = ledger.rounds[-1] if ledger.rounds else None
     findings = {}
     for found in state.feedback_history:
         assert isinstance(found.mendloop, Finding)
@@ -304,6 +305,8 @@ def _plain(state: RemediationState) -> dict[str, Any]:
         "step": None if ledger.step is None else str(ledger.step.kind),
         "begun": ledger.step is not None and ledger.step.begun_at is not None,
         "rounds": len(ledger.rounds),
+        "reviewed": last.iteration if last else None,
+        "seen_whole": last.iteration if last and last.is_complete else None,
         "commit": ledger.commit,
     }
 

@@ -216,7 +216,7 @@ async def test_an_old_holder_that_wakes_up_cannot_write(manager: StateManager) -
     for write in (
         old.start_iteration,
         lambda: old.begin_step(StepKind.REVIEW, "tree"),
-        lambda: old.record_review((report("a"),)),
+        lambda: old.record_review((report("a"),), tree=""),
         lambda: old.record_fix(tree="x", problem=""),
         lambda: old.record_child(child),
         lambda: old.configure(Settings(max_iterations=99)),

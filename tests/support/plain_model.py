@@ -50,6 +50,8 @@ class PlainModel:
             "step": None,
             "begun": False,
             "rounds": 0,
+            "reviewed": None,
+            "seen_whole": None,
             "commit": 1,
         }
         return "ok", {}
@@ -76,9 +78,11 @@ class PlainModel:
         if task["iteration"] >= task["limit"]:
             self._end(task, "max_iterations")
             return "MaxIterationsReached", None
+        was_reviewed = task["reviewed"] == task["iteration"]
         task["iteration"] += 1
         task |= {"status": "InProgress", "begun": False}
-        task["step"] = "review" if task["iteration"] == 1 else "fix"
+        is_open = any(not finding[1] for finding in task["findings"].values())
+        task["step"] = "fix" if task["iteration"] > 1 and (was_reviewed or is_open) else "review"
         return "ok", {"iteration": task["iteration"]}
 
     def _append(self, task_id: str, entries: list[tuple[str, str]]) -> Answer:
@@ -117,6 +121,7 @@ class PlainModel:
             return "ValidationError", None
         if is_ended:
             task |= {"reason": None, "rounds": 0, "begun": False}
+            task |= {"reviewed": None, "seen_whole": None}
             task["status"] = "InProgress" if task["iteration"] else "Initialized"
             task["step"] = "review" if task["iteration"] else None
         task |= {"limit": wanted, "paused": False}
@@ -190,6 +195,8 @@ class PlainModel:
         task |= {"begun": False, "commit": task["commit"] + 1}
         if is_complete or names:
             task |= {"step": None, "rounds": min(task["rounds"] + 1, 20)}
+            task["reviewed"] = task["iteration"]
+            task["seen_whole"] = task["iteration"] if is_complete else None
         return "ok", counts | {
             "iteration": task["iteration"],
             "open": sum(not finding[1] for finding in findings.values()),
@@ -211,7 +218,9 @@ class PlainModel:
             return refusal, None
         task = self.tasks[task_id]
         is_open = any(not finding[1] for finding in task["findings"].values())
-        if not (reason == "completed" and is_open):
+        is_clean = task["seen_whole"] == task["iteration"] and not task["step"] and not is_open
+        is_due = {"completed": is_clean, "max_iterations": task["iteration"] >= task["limit"]}
+        if is_due.get(reason, True):
             self._end(task, reason)
             task["commit"] += 1
         return "ok", {}
@@ -222,6 +231,8 @@ class PlainModel:
             return "RevisionConflict", None
         if seen != task["commit"]:
             return "RevisionConflict", None
+        if task["holder"]:
+            return "LeaseHeld", None
         if iteration < task["iteration"]:
             return "ValidationError", None
         task["metadata"] |= metadata

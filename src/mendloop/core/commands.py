@@ -120,10 +120,11 @@ class BeginStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordReview(msgspec.Struct, frozen=True, kw_only=True):
-    """Hand in what the reviewers said of the tree that the step began on."""
+    """Hand in what the reviewers said, and the revision of the work tree that they left."""
 
     generation: int
     reports: tuple[Report, ...]
+    tree: str = ""
 
 
 class RecordFix(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,7 +92,7 @@ def decide(  # noqa: PLR0911 - one answer each
         return _retry(state, ledger, ledger.step.kind, ledger.step.failures)
     if state.iteration == 0:
         return _next_iteration(state, ledger)
-    if not is_reviewed:
+    if not is_reviewed or is_clean:
         return Take(StepKind.REVIEW, 1)
     return _after_review(state, ledger)
 

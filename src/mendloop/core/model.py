@@ -239,7 +239,7 @@ class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
         resolved: Findings it no longer reports.
         reopened: Findings that came back.
         open_digest: Names the set of open findings.
-        tree: Revision of the work tree that was reviewed, or "".
+        tree: Revision of the work tree as the review left it, or "".
         is_complete: False where it was cut or failed, and found something all the same.
     """
 

@@ -19,6 +19,8 @@ from mendloop.core.commands import (
     Resume,
     Stop,
 )
+from mendloop.core.decide import Finish as Decided
+from mendloop.core.decide import decide
 from mendloop.core.errors import (
     MaxIterationsReached,
     StateExists,
@@ -111,7 +113,7 @@ def increment(state: RemediationState | None, command: Increment, context: Conte
     number = state.iteration + 1
     ledger = _replace(
         ledger,
-        step=Step(kind=StepKind.REVIEW if number == 1 else StepKind.FIX),
+        step=Step(kind=_first_step(state, ledger)),
         is_fix_done=False,
         started_at=ledger.started_at or context.now,
         budget_from=ledger.budget_from or context.now,
@@ -127,6 +129,13 @@ def increment(state: RemediationState | None, command: Increment, context: Conte
     return Transition(
         state=state, result={"iteration": number}, facts={"iteration": number, "limit": limit}
     )
+
+
+def _first_step(state: RemediationState, ledger: Ledger) -> StepKind:
+    """A fix, where there is something to be fixed; the first iteration reviews first in any case."""
+    is_reviewed = bool(ledger.rounds and ledger.rounds[-1].iteration == state.iteration)
+    is_open = any(not entry.resolved for entry in state.feedback_history)
+    return StepKind.FIX if state.iteration and (is_reviewed or is_open) else StepKind.REVIEW
 
 
 def _limit_reached(state: RemediationState, ledger: Ledger, context: Context) -> Transition:
@@ -290,19 +299,26 @@ _STATUS_OF = {
 }
 
 
+def _is_due(state: RemediationState, ledger: Ledger, reason: StopReason, context: Context) -> bool:
+    if reason is StopReason.MAX_ITERATIONS:
+        return state.iteration >= ledger.settings.max_iterations
+    due = decide(state, now=context.now)
+    is_clean = isinstance(due, Decided) and due.reason is StopReason.COMPLETED
+    return is_clean or reason is not StopReason.COMPLETED
+
+
 def finish(state: RemediationState | None, command: Finish, context: Context) -> Transition:
     """
     End the task for the reason that was decided.
 
-    A finding that came in since keeps it from being completed: then nothing changes, and the next
-    decision sees the finding.
+    It is not completed where `decide` no longer says so, since a finding came in, nor out of
+    iterations where some are left: then nothing changes, and the next decision sees why.
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
     check_holder(state, ledger, command.generation)
     refuse_unless_running(state, ledger)
-    is_open = any(not entry.resolved for entry in state.feedback_history)
-    if command.reason is StopReason.COMPLETED and is_open:
+    if not _is_due(state, ledger, command.reason, context):
         return Transition(state=state, is_changed=False)
     detail = tidy(command.detail, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
     ledger = _replace(_ended(ledger, command.reason, detail), stop_tree=command.tree)

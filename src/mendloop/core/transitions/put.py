@@ -20,7 +20,13 @@ from mendloop.core.text import (
     tidy,
 )
 from mendloop.core.transitions.ledger import comment_id_of, in_utc
-from mendloop.core.transitions.outcome import Transition, ledger_of, revise
+from mendloop.core.transitions.outcome import (
+    Transition,
+    check_not_run_by_others,
+    ledger_of,
+    revise,
+)
+from mendloop.core.vocabulary import Status
 
 __all__ = ["put_state"]
 
@@ -34,8 +40,10 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
     Raises:
         StateExists: The caller's state is new, and there is one already.
         RevisionConflict: The stored state moved, or went, since the caller read it.
+        LeaseHeld: A run is under way.
         ValidationError: It would lower the counter, lose a finding, give two findings one comment
-            id, name another task, or be a state that no reader takes.
+            id, complete a task with open findings, name another task, or be a state that no reader
+            takes.
     """
     given = command.state
     if given.task_id != context.task_id:
@@ -45,6 +53,7 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
         )
     given = _cleaned(given, state, context)
     _refuse_equal_ids(given)
+    _refuse_unclean_end(state, given)
     mine = ledger_of(given, context)
     if state is None:
         if mine.commit:
@@ -58,6 +67,7 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
         _refuse_stale(state, given, context)
         _refuse_loss(state, given)
         kept = ledger_of(state, context)
+        check_not_run_by_others(state, kept, None)
         ours = _replace(mine, lease=kept.lease, commits=kept.commits, sealed=kept.sealed)
     return Transition(
         state=_readable(revise(given, ours, last_update=context.now)),
@@ -147,6 +157,16 @@ def _refuse_equal_ids(given: RemediationState) -> None:
     if "" in ids or len(set(ids)) < len(ids):
         raise ValidationError(
             "every finding needs a pr_comment_id of its own, and it may not be empty",
+            task_id=given.task_id,
+        )
+
+
+def _refuse_unclean_end(state: RemediationState | None, given: RemediationState) -> None:
+    is_new = state is None or state.status is not Status.COMPLETED
+    count = sum(not entry.resolved for entry in given.feedback_history)
+    if is_new and given.status is Status.COMPLETED and count:
+        raise ValidationError(
+            f"{count} findings are open: a task is completed once all of them are resolved",
             task_id=given.task_id,
         )
 

@@ -83,12 +83,12 @@ def record_review(
             resolved=tally.resolved,
             reopened=tally.reopened,
             open_digest=open_digest(entries),
-            tree=step.tree,
+            tree=command.tree,
             is_complete=not problems,
         )
         kept = max(ROUNDS_KEPT, ledger.settings.no_progress_rounds)
         ledger = _replace(ledger, step=None, rounds=(*ledger.rounds, closed)[-kept:])
-        facts_out |= {"tree": step.tree, "open_digest": closed.open_digest}
+        facts_out |= {"tree": command.tree, "open_digest": closed.open_digest}
     state = revise(
         state,
         ledger,
