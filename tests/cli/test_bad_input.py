@@ -404,3 +404,32 @@ def test_no_half_of_a_secret_is_kept(todo: User, loop_arguments: tuple[str, ...]
     assert 7 == todo("run", "demo", "--review", "sh leak.sh", *loop_arguments[2:]).code
 
     assert "0123456789" not in json.dumps(todo.state("demo")["error_messages"])
+
+
+NOT_UTF8 = "caf\udce9"
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+@pytest.mark.parametrize("what", ["folder", "by", "user", "reviewer", "fixer"])
+def test_what_is_not_utf8_ends_no_run(
+    todo: User, loop_arguments: tuple[str, ...], tmp_path: Path, what: str, output: str
+) -> None:
+    """A folder, a name and a command may be any bytes: the run ends by its rules."""
+    arguments, environment = ("run", "demo", *loop_arguments, "-o", output), {}
+    code = 0
+    if what == "folder":
+        todo.tree = todo.tree.rename(tmp_path / NOT_UTF8)
+    elif what == "by":
+        arguments += ("--by", NOT_UTF8)
+    elif what == "user":
+        environment["LOGNAME"] = NOT_UTF8
+    else:
+        code = 7
+        place = arguments.index("sh review.sh" if what == "reviewer" else "sh fix.sh")
+        arguments = (*arguments[:place], NOT_UTF8, *arguments[place + 1 :])
+    ran = todo(*arguments, **environment)
+
+    assert (code, "") == (ran.code, ran.err)
+    assert code == todo(*arguments, **environment).code
+    for command in ("show", "explain", "history"):
+        assert 0 == todo(command, "demo", "-o", output).code

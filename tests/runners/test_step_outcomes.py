@@ -152,3 +152,13 @@ async def test_steps_may_run_side_by_side(bench: Any) -> None:
 
 def list_entries(folder: str) -> set[str]:
     return {path.name for path in Path(folder).iterdir()}
+
+
+def test_no_half_of_a_secret_is_in_the_words(tmp_path: Path) -> None:
+    """A command that is told in part is told without secrets, and without broken text."""
+    for length in range(40, 100):
+        line = f"{'x' * length} caf\udce9 ghp_{'Aa1' * 12}"
+        command = StepCommand(name="a", command=line, cwd=tmp_path)
+        outcome = StepOutcome(command=command, exit_code=127, signal=None, stdout=tmp_path)
+
+        assert b"ghp_" not in outcome.problem.encode()

@@ -232,3 +232,20 @@ def test_many_at_once_one_wins(tree: Path, lock_dir: Path) -> None:
     winner.kill()
     for process in processes:
         process.communicate()
+
+
+def test_names_that_are_not_utf8_are_recorded(tree: Path, lock_dir: Path) -> None:
+    """The tree, the store and the holder may be any bytes: the record stays readable."""
+    odd = tree / "caf\udce9"
+    odd.mkdir()
+    lock = WorkTreeLock(
+        odd,
+        lock_dir=lock_dir,
+        task_id="first",
+        store="sqlite:\udcff",
+        holder=this_process("ann\udcff@laptop", "t1"),
+        since=SINCE,
+    )
+
+    with lock, pytest.raises(WorkTreeBusy, match="ann\ufffd@laptop"):
+        take(odd, lock_dir).__enter__()

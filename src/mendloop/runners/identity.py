@@ -16,6 +16,7 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from mendloop.core.model import Child, Holder
+from mendloop.core.text import AUTHOR_LIMIT_BYTES, clean
 from mendloop.runners import processes
 from mendloop.runners.processes import Process
 
@@ -63,10 +64,10 @@ def boottime_seconds() -> float:
 
 
 def this_process(name: str, token: str) -> Holder:
-    """Name this process as the holder of a lease or a work tree."""
+    """Name this process as the holder of a lease or a work tree; *name* may be any bytes."""
     pid = os.getpid()
     return Holder(
-        name=name,
+        name=clean(name, limit_bytes=AUTHOR_LIMIT_BYTES),
         token=token,
         boot_id=boot_id(),
         pid_namespace=pid_namespace(),

@@ -9,6 +9,7 @@ caller's business.
 from __future__ import annotations
 
 import signal as signals
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from mendloop.core.model import Child
+from mendloop.core.text import redact_secrets, tidy
 from mendloop.core.vocabulary import StepKind
 
 __all__ = ["CAPTURE_LIMIT_BYTES", "STDERR_TAIL_BYTES", "Runner", "StepCommand", "StepOutcome"]
@@ -135,7 +137,7 @@ def _signal_name(number: int) -> str:
 
 
 def _exit_words(code: int, command: str) -> str:
-    shown = " ".join(command.split())
+    shown = " ".join(tidy(command, limit_bytes=sys.maxsize, redact=redact_secrets).split())
     if len(shown) > _SHOWN_CHARACTERS:
         shown = shown[:_SHOWN_CHARACTERS] + "..."
     if code == 0:

@@ -25,6 +25,7 @@ import msgspec
 
 from mendloop.core.errors import RunError, WorkTreeBusy
 from mendloop.core.model import Child, Holder
+from mendloop.core.text import PATH_LIMIT_BYTES, clean
 
 __all__ = ["TreeUse", "WorkTreeLock", "tree_revision"]
 
@@ -63,10 +64,10 @@ class TreeUse(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         task_id: For which task.
-        store: In which store that task is.
+        store: In which store that task is, for people.
         holder: Which process.
         since: From when on, on its clock.
-        tree: The real path.
+        tree: The real path, for people.
         child: What it has started, or None.
     """
 
@@ -123,7 +124,11 @@ class WorkTreeLock:
         except OSError as error:
             raise RunError(f"no such work tree: {tree}", task_id=task_id) from error
         self._use = TreeUse(
-            task_id=task_id, store=store, holder=holder, since=since, tree=str(real)
+            task_id=task_id,
+            store=clean(store, limit_bytes=PATH_LIMIT_BYTES),
+            holder=holder,
+            since=since,
+            tree=clean(str(real), limit_bytes=PATH_LIMIT_BYTES),
         )
         self._path = lock_dir / f"{hashlib.sha256(os.fsencode(real)).hexdigest()}.lock"
         self._fenced = fenced
