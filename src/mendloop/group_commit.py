@@ -8,6 +8,7 @@ once the store has acknowledged what they rest on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 from collections import OrderedDict, deque
@@ -19,6 +20,7 @@ from mendloop.clock import Clock
 from mendloop.core.codec import decode_state, encode_state, rfc3339
 from mendloop.core.commits import FOLD_LIMIT, Answer, Chunk, Fold, Request, fold
 from mendloop.core.errors import (
+    DeserializationError,
     DocumentExists,
     OutcomeUnknown,
     RevisionConflict,
@@ -26,7 +28,8 @@ from mendloop.core.errors import (
     StoreUnavailable,
 )
 from mendloop.core.model import Change, Ledger, RemediationState
-from mendloop.core.names import CHUNK, HEAD, head_name
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, quarantine_key
+from mendloop.core.outside import outside_change
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
@@ -42,10 +45,11 @@ _LAST_ANSWER_SHARE = 0.2
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """A head as it was read: the document, and the state in it."""
+    """A head as it was read: the document, the state in it, and what other hands changed in it."""
 
     document: Document
     state: RemediationState
+    outside: Change | None = None
 
 
 class _Waiting(msgspec.Struct):
@@ -89,13 +93,7 @@ class GroupCommitter:
             ReadOnlyState: A newer version wrote it.
         """
         document = await self._store.get(HEAD, head_name(task_id))
-        if document is None:
-            return None
-        try:
-            return Stored(document, decode_state(document.body))
-        except StateError as error:
-            error.task_id = task_id
-            raise
+        return None if document is None else _decoded(document, task_id)
 
     async def submit(self, task_id: str, request: Request, *, is_own_op_id: bool) -> dict[str, Any]:
         """
@@ -168,10 +166,10 @@ class GroupCommitter:
         attempt: _Attempt,
     ) -> tuple[Answer, ...]:
         """Decide and write; an answer without a write rests on a fresh read."""
-        stored = own_write or await self.read(task_id)
+        stored = own_write or await self._read_to_write(task_id)
         done = await self._decide(task_id, stored, batch, attempt)
         if own_write is not None and not done.is_changed:
-            stored = await self.read(task_id)
+            stored = await self._read_to_write(task_id)
             done = await self._decide(task_id, stored, batch, attempt)
         if done.is_changed:
             written = await self._write(stored, done, attempt)
@@ -179,10 +177,27 @@ class GroupCommitter:
                 self._keep(task_id, written)
         return done.answers
 
+    async def _read_to_write(self, task_id: str) -> Stored | None:
+        """Read a head that is to be written over; a damaged one is copied aside, and left as it is."""
+        document = await self._store.get(HEAD, head_name(task_id))
+        if document is None:
+            return None
+        try:
+            stored = _decoded(document, task_id)
+            return msgspec.structs.replace(stored, outside=outside_change(stored.state))
+        except DeserializationError as error:
+            key = quarantine_key(task_id, document.body)
+            with contextlib.suppress(DocumentExists):
+                labels = {"task-id": task_id}
+                await self._store.create(QUARANTINE, key, document.body, labels=labels)
+            error.args = (f"{error}; it is left as it is, with a copy kept as {key}",)
+            raise
+
     async def _decide(
         self, task_id: str, stored: Stored | None, batch: list[_Waiting], attempt: _Attempt
     ) -> Fold:
         state = stored.state if stored else None
+        outside = stored.outside if stored else None
         return fold(
             state,
             [waiting.request for waiting in batch],
@@ -191,6 +206,7 @@ class GroupCommitter:
             token=secrets.token_hex(8),
             redact=self._redact,
             sealed=await self._sealed_operations(state, batch, attempt),
+            outside=outside,
         )
 
     async def _sealed_operations(
@@ -309,6 +325,14 @@ class _Attempt:
             "nothing was written",
             task_id=self._task_id,
         )
+
+
+def _decoded(document: Document, task_id: str) -> Stored:
+    try:
+        return Stored(document, decode_state(document.body))
+    except StateError as error:
+        error.task_id = task_id
+        raise
 
 
 def _settle(waiting: _Waiting, answer: Answer) -> None:

@@ -164,6 +164,10 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "increment": _say_increment,
     "append_feedback": _say_feedback,
     "put_state": lambda facts: f"written whole by another program at {facts or 'its beginning'}",
+    "change_outside": lambda facts: (
+        f"changed by other hands: {facts.get('status')}, iteration {facts.get('iteration')}, "
+        f"{facts.get('findings')} findings of which {facts.get('open')} are open"
+    ),
     "pause": lambda facts: f"paused: {facts.get('reason', '')}",
     "resume": _say_resume,
     "stop": lambda facts: f"stopped: {facts.get('reason', '')}",

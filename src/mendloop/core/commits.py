@@ -129,6 +129,7 @@ def fold(
     token: str,
     redact: Redactor,
     sealed: Mapping[str, Change],
+    outside: Change | None = None,
 ) -> Fold:
     """
     Decide *requests* one after another; a refusal fails its own caller and nobody else.
@@ -136,6 +137,7 @@ def fold(
     Args:
         token: Fresh and random: the commit's id, and a new task's incarnation.
         sealed: Operations of older commits that are no longer in the head, by operation id.
+        outside: What other hands changed before, to be recorded with the next commit.
     """
     before = state
     known = dict(sealed) | _remembered(state)
@@ -169,7 +171,8 @@ def fold(
             known[request.op_id] = change
     chunks: tuple[Chunk, ...] = ()
     if state is not None and changes:
-        state, chunks = _committed(state, tuple(changes), now=now, commit_id=token)
+        recorded = (outside, *changes) if outside else tuple(changes)
+        state, chunks = _committed(state, recorded, now=now, commit_id=token)
     return Fold(state=state, answers=tuple(answers), is_changed=state is not before, chunks=chunks)
 
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from mendloop.core.errors import ValidationError
 
-__all__ = ["CHUNK", "HEAD", "TASK_ID_LIMIT", "check_task_id", "chunk_key", "head_name"]
+__all__ = [
+    "CHUNK",
+    "HEAD",
+    "QUARANTINE",
+    "TASK_ID_LIMIT",
+    "check_task_id",
+    "chunk_key",
+    "head_name",
+    "quarantine_key",
+]
 
 HEAD = "head"
 """Kind of the document that holds a task's state."""
 
 CHUNK = "chunk"
 """Kind of the documents that hold sealed history."""
+
+QUARANTINE = "quarantine"
+"""Kind of the documents that hold damaged heads, byte for byte."""
 
 TASK_ID_LIMIT = 63
 """In characters: a task id is a Kubernetes label value, and those end at 63."""
@@ -52,3 +65,8 @@ def head_name(task_id: str) -> str:
 def chunk_key(task_id: str, incarnation: str, first: int, digest: str) -> str:
     """The key of a sealed chunk: sorts by its first commit, and is named by its content."""
     return f"task-{task_id}-history-{incarnation}-{first:010d}-{digest[:16]}"
+
+
+def quarantine_key(task_id: str, body: bytes) -> str:
+    """The key of a copy of a damaged head: the same damage is kept once."""
+    return f"task-{task_id}-quarantine-{hashlib.sha256(body).hexdigest()[:16]}"

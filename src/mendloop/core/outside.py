@@ -1,0 +1,62 @@
+"""
+A change that was made to a stored state by other hands than ours: `kubectl edit`, another program.
+
+It is taken over and recorded, unless it would give a number out twice.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mendloop.core.codec import digest
+from mendloop.core.errors import DeserializationError
+from mendloop.core.model import Change, Ledger, RemediationState
+
+__all__ = ["OUTSIDE", "outside_change"]
+
+OUTSIDE = "outside"
+"""The door of a change that came past all of ours."""
+
+_STARTED = re.compile(r"iteration_([1-9][0-9]{0,9})_started")
+
+
+def outside_change(state: RemediationState) -> Change | None:
+    """
+    Tell what was changed since our last commit of *state*; None where nothing was.
+
+    Raises:
+        DeserializationError: The counter stands below a number that was given out.
+    """
+    ledger = state.mendloop
+    if not isinstance(ledger, Ledger) or not ledger.commits:
+        return None
+    found = digest(state)
+    if found == ledger.commits[-1].digest:
+        return None
+    given_out = max(_numbers(state, ledger), default=0)
+    if state.iteration < given_out:
+        raise DeserializationError(
+            f"iteration {state.iteration} of task {state.task_id}, changed by other hands, is below "
+            f"{given_out}, which was given out: a counter is never lowered; set it to {given_out}",
+            task_id=state.task_id,
+        )
+    return Change(
+        do="change_outside",
+        op_id=f"{OUTSIDE}-{ledger.commit}-{found}",
+        by="unknown",
+        door=OUTSIDE,
+        facts={
+            "iteration": state.iteration,
+            "status": state.status,
+            "findings": len(state.feedback_history),
+            "open": sum(not entry.resolved for entry in state.feedback_history),
+            "digest": found,
+        },
+    )
+
+
+def _numbers(state: RemediationState, ledger: Ledger) -> list[int]:
+    """The iteration numbers that are known to have been given out."""
+    results = [change.result for commit in ledger.commits for change in commit.changes]
+    told = [result["iteration"] for result in results if isinstance(result.get("iteration"), int)]
+    return told + [int(m[1]) for key in state.metadata if (m := _STARTED.fullmatch(key))]
