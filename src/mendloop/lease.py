@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from mendloop.clock import boottime_seconds
 from mendloop.core import commands
 from mendloop.core.errors import (
     LeaseHeld,
@@ -26,7 +27,7 @@ from mendloop.core.model import Child, Holder, Lease, Ledger, RemediationState, 
 from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.crashpoints import reach
 from mendloop.manager import StateManager
-from mendloop.runners.identity import boot_id, boottime_seconds, is_alive
+from mendloop.runners.identity import boot_id, is_alive
 
 __all__ = ["LEASE_SECONDS", "RunLease"]
 

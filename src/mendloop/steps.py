@@ -24,6 +24,8 @@ from mendloop.runners.worktree import tree_revision
 
 __all__ = ["Fixer", "Steps"]
 
+_NO_TIME = "not run: the time budget is spent"
+
 
 class Fixer(msgspec.Struct, frozen=True, kw_only=True):
     """
@@ -78,43 +80,23 @@ class Steps:
         Take *step* of the task as it is in *state*, and record its result.
 
         Args:
-            seconds_left: Of the task's time budget: no command may run longer.
+            seconds_left: Of the task's time budget. No command runs on after them, nor begins.
         """
+        deadline = None if seconds_left is None else self._clock.monotonic_seconds() + seconds_left
         tree = await tree_revision(self._tree)
         reach("tree-read")
         await self._lease.begin_step(step.kind, tree)
         reach("step-begun")
         if step.kind is StepKind.REVIEW:
-            await self._review(state, step, seconds_left)
+            await self._review(state, step, deadline)
         else:
-            await self._fix(state, step, seconds_left)
+            await self._fix(state, step, deadline)
 
-    async def _review(
-        self, state: RemediationState, step: Take, seconds_left: float | None
-    ) -> None:
+    async def _review(self, state: RemediationState, step: Take, deadline: float | None) -> None:
         started = self._clock.monotonic_seconds()
-        reports: list[Report] = []
-        for reviewer in self._reviewers:
-            outcome = await self._run(
-                state,
-                step,
-                StepCommand(
-                    name=reviewer.name,
-                    command=reviewer.command,
-                    cwd=self._tree,
-                    environment=_environment(state),
-                    timeout_seconds=_shorter(reviewer.timeout_seconds, seconds_left),
-                    kind=StepKind.REVIEW,
-                ),
-            )
-            report = await asyncio.to_thread(
-                read_outcome,
-                outcome,
-                reviewer,
-                tree=self._tree,
-                known_format=_known_format(state, reviewer.name),
-            )
-            reports.append(report)
+        reports = [
+            await self._review_once(state, step, reviewer, deadline) for reviewer in self._reviewers
+        ]
         reach("reports-read")
         tree = await tree_revision(self._tree)
         counts = await self._lease.record_review(tuple(reports), tree=tree)
@@ -133,21 +115,54 @@ class Steps:
             )
         )
 
-    async def _fix(self, state: RemediationState, step: Take, seconds_left: float | None) -> None:
+    async def _review_once(
+        self, state: RemediationState, step: Take, reviewer: Reviewer, deadline: float | None
+    ) -> Report:
+        known_format = _known_format(state, reviewer.name)
+        timeout_seconds = self._shorter(reviewer.timeout_seconds, deadline)
+        if timeout_seconds <= 0:
+            return Report(
+                reviewer=reviewer.name,
+                format=reviewer.format or known_format or "text",
+                findings=(),
+                is_complete=False,
+                problem=_NO_TIME,
+            )
         outcome = await self._run(
             state,
             step,
             StepCommand(
-                name="fix",
-                command=self._fixer.command,
+                name=reviewer.name,
+                command=reviewer.command,
                 cwd=self._tree,
-                environment=_environment(state) | self._write_brief(state),
-                timeout_seconds=_shorter(self._fixer.timeout_seconds, seconds_left),
-                kind=StepKind.FIX,
+                environment=_environment(state),
+                timeout_seconds=timeout_seconds,
+                kind=StepKind.REVIEW,
             ),
         )
+        return await asyncio.to_thread(
+            read_outcome, outcome, reviewer, tree=self._tree, known_format=known_format
+        )
+
+    async def _fix(self, state: RemediationState, step: Take, deadline: float | None) -> None:
+        seconds, problem = 0.0, _NO_TIME
+        timeout_seconds = self._shorter(self._fixer.timeout_seconds, deadline)
+        if timeout_seconds > 0:
+            outcome = await self._run(
+                state,
+                step,
+                StepCommand(
+                    name="fix",
+                    command=self._fixer.command,
+                    cwd=self._tree,
+                    environment=_environment(state) | self._write_brief(state),
+                    timeout_seconds=timeout_seconds,
+                    kind=StepKind.FIX,
+                ),
+            )
+            seconds = outcome.duration_seconds
+            problem = outcome.problem and with_tail(outcome.problem, outcome.stderr_tail)
         tree = await tree_revision(self._tree)
-        problem = outcome.problem and with_tail(outcome.problem, outcome.stderr_tail)
         is_changed = await self._lease.record_fix(tree=tree, problem=problem)
         reach("fix-recorded")
         self._observe(
@@ -155,7 +170,7 @@ class Steps:
                 task_id=state.task_id,
                 iteration=state.iteration,
                 is_tree_changed=is_changed,
-                seconds=outcome.duration_seconds,
+                seconds=seconds,
                 problem=problem,
             )
         )
@@ -185,6 +200,12 @@ class Steps:
         reach("command-ended")
         await self._record_child(None)
         return outcome
+
+    def _shorter(self, timeout_seconds: float, deadline: float | None) -> float:
+        """What a command may take that begins now."""
+        if deadline is None:
+            return timeout_seconds
+        return min(timeout_seconds, deadline - self._clock.monotonic_seconds())
 
     def _write_brief(self, state: RemediationState) -> dict[str, str]:
         """Put the brief into files: review text reaches the fixer in no other way."""
@@ -216,7 +237,3 @@ def _known_format(state: RemediationState, reviewer: str) -> str | None:
     ledger = state.mendloop
     source = ledger.sources.get(reviewer) if isinstance(ledger, Ledger) else None
     return source.format if source else None
-
-
-def _shorter(timeout_seconds: float, seconds_left: float | None) -> float:
-    return timeout_seconds if seconds_left is None else min(timeout_seconds, seconds_left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -98,6 +99,22 @@ def test_the_budget_stops_the_loop(todo: User) -> None:
 
     assert 6 == ran.code
     assert "the budget of 1.0 s is spent" in ran.out
+
+
+def test_the_budget_is_that_of_all_reviewers_together(todo: User) -> None:
+    """Each reviewer has the time that is left when it begins; without any it is not begun."""
+    reviews = ("sleep 2", "sleep 30", "touch third; sh review.sh")
+    ran = todo(
+        *("run", "demo", *(word for command in reviews for word in ("--review", command))),
+        *("--fix", "touch fixed", "--budget", "4s"),
+    )
+
+    assert 6 == ran.code
+    (left,) = re.findall(r"sleep 30: timed out after ([0-9.]+) s", ran.out)
+    assert float(left) < 2
+    assert "not run: the time budget is spent" in ran.out
+    assert not (todo.tree / "third").exists()
+    assert not (todo.tree / "fixed").exists()
 
 
 def test_two_reviewers_from_the_file(todo: User) -> None:

@@ -13,6 +13,7 @@ from drive import report
 from faulty_store import DOWN, FULL, LOST_ANSWER, SILENT, Fault, FaultyStore
 from states import holder
 
+from mendloop.clock import boottime_seconds
 from mendloop.core import commands
 from mendloop.core.errors import LeaseHeld, LeaseLost, StateNotFound
 from mendloop.core.model import Child, Holder, Ledger, Settings
@@ -20,7 +21,6 @@ from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.lease import RunLease
 from mendloop.manager import StateManager
 from mendloop.runners.identity import (
-    boottime_seconds,
     identify_child,
     start_ticks,
     this_process,

@@ -13,6 +13,7 @@ from typing import TypeVar
 import click
 
 from mendloop.cli.session import Session
+from mendloop.clock import Clock
 from mendloop.manager import StateManager
 from mendloop.runners.port import Runner
 from mendloop.stores.port import Store
@@ -63,9 +64,15 @@ def store_spec(session: Session) -> str:
 
 
 @asynccontextmanager
-async def open_manager(session: Session, *, door: str = "cli") -> AsyncIterator[StateManager]:
+async def open_manager(
+    session: Session, *, door: str = "cli", clock: Clock | None = None
+) -> AsyncIterator[StateManager]:
     """
     Open the store, and a manager on it.
+
+    Args:
+        door: How changes come in, for the history.
+        clock: The time; this machine's if not given.
 
     Raises:
         click.UsageError: The spec is not understood.
@@ -73,7 +80,7 @@ async def open_manager(session: Session, *, door: str = "cli") -> AsyncIterator[
     """
     store = await _open_store(store_spec(session))
     try:
-        async with StateManager(store, by=session.by, door=door) as manager:
+        async with StateManager(store, by=session.by, door=door, clock=clock) as manager:
             yield manager
     finally:
         await store.close()

@@ -18,6 +18,7 @@ from mendloop.cli.printing import print_line, print_table
 from mendloop.cli.session import Session
 from mendloop.cli.story import tell
 from mendloop.cli.watch import Watcher, watcher_for
+from mendloop.clock import SteadyClock
 from mendloop.config import Config
 from mendloop.core.errors import ValidationError
 from mendloop.core.model import RemediationState
@@ -56,7 +57,8 @@ class Drive:
         Raises:
             Interrupted: A signal has ended it; it was said where it stands.
         """
-        async with composition.open_manager(self._session, door="run") as manager:
+        opened = composition.open_manager(self._session, door="run", clock=SteadyClock())
+        async with opened as manager:
             plan = self._plan(await manager.get_state(self._task_id))
             try:
                 with watcher_for(self._session) as watch:

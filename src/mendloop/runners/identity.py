@@ -22,7 +22,6 @@ from mendloop.runners.processes import Process
 
 __all__ = [
     "boot_id",
-    "boottime_seconds",
     "end_leftover",
     "identify_child",
     "is_alive",
@@ -56,11 +55,6 @@ def start_ticks(pid: int) -> int | None:
     """Tell when the process started, comparable on one boot; None where it is gone or a zombie."""
     process = processes.look(pid)
     return process.start_ticks if process else None
-
-
-def boottime_seconds() -> float:
-    """Read the clock that counts from boot, suspended time included where the system can."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def this_process(name: str, token: str) -> Holder:
