@@ -37,6 +37,23 @@ if child == 0:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
+FORK_AND_CLOSE = """
+import asyncio, os, sys, warnings
+from pathlib import Path
+from mendloop.stores.sqlite import open_sqlite
+
+store = asyncio.run(open_sqlite(Path(sys.argv[1])))
+warnings.simplefilter("ignore", DeprecationWarning)
+child = os.fork()
+if child == 0:
+    asyncio.run(asyncio.wait_for(store.close(), 10))
+    os._exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+asyncio.run(store.create("head", "a", b"1"))
+asyncio.run(store.close())
+sys.exit(code)
+"""
+
 
 async def test_lock_that_stays_is_reported_in_time(tmp_path: Path) -> None:
     """Past the deadline a call says that nothing was stored; once the lock is gone it works."""
@@ -232,6 +249,30 @@ def test_use_after_fork_says_so(tmp_path: Path) -> None:
     """A store that was opened before a fork is refused in the child, rather than hanging."""
     command = [sys.executable, "-c", FORK, str(tmp_path / "store.db")]
     assert 7 == subprocess.run(command, check=False, timeout=60).returncode
+
+
+def test_close_after_fork_leaves_the_parents_store_alone(tmp_path: Path) -> None:
+    """A child that closes what it inherited neither hangs nor takes the store from its parent."""
+    command = [sys.executable, "-c", FORK_AND_CLOSE, str(tmp_path / "store.db")]
+    assert 0 == subprocess.run(command, check=False, timeout=60).returncode
+
+
+@pytest.mark.parametrize("limit_bytes", [100, 20_480, 30_000])
+async def test_no_room_for_the_shared_memory_is_full(
+    script: Script, tmp_path: Path, limit_bytes: int
+) -> None:
+    """A file-size limit that SQLite's own files do not fit in is named as what it is."""
+    path = tmp_path / "store.db"
+    store = await open_sqlite(path)
+    await store.create("head", "0000", b"1")
+    await store.close()
+    out, err = await asyncio.to_thread(
+        script("fill_up.py", path, limit_bytes).communicate, None, 60
+    )
+    assert ("", StoreFull.__name__) == (err, json.loads(out)["refusal"])
+    store = await open_sqlite(path)
+    assert b"1" == (await store.get("head", "0000")).body
+    await store.close()
 
 
 @pytest.mark.parametrize("limit_bytes", [8_192, 33_000, 100_000, 400_000])

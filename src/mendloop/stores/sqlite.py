@@ -44,6 +44,7 @@ async def open_sqlite(path: Path, *, busy_timeout_seconds: float = 30.0) -> Sqli
         StoreCorrupt: It is a folder, empty, damaged, or another program's.
         StoreTooNew: A newer mendloop laid it out; nothing was touched.
         StoreReadOnly: There is none and it cannot be made.
+        StoreFull: There is no room for it, or for what SQLite keeps beside it.
         StoreUnavailable: Other processes kept it locked for *busy_timeout_seconds*.
         StoreError: It is on a network file system, or may not be read.
     """
@@ -138,8 +139,12 @@ class SqliteStore:
         return Page(documents=tuple(documents), cursor=next_cursor)
 
     async def close(self) -> None:
-        """See `mendloop.stores.port.Store.close`. Calls that wait are still served."""
-        if self._is_closed:
+        """
+        See `mendloop.stores.port.Store.close`. Calls that wait are still served.
+
+        After a fork the child lets go of nothing: the file is its parent's.
+        """
+        if self._is_closed or self._process_id != os.getpid():
             return
         self._is_closed = True
         try:

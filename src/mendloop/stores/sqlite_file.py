@@ -17,6 +17,7 @@ from typing import NamedTuple
 import apsw
 
 from mendloop.core.errors import StoreCorrupt, StoreError, StoreReadOnly, StoreTooNew
+from mendloop.stores.sqlite_errors import from_sqlite
 
 __all__ = ["APPLICATION_ID", "LAYOUT", "Opened", "network_mount", "open_file"]
 
@@ -104,6 +105,7 @@ def open_file(path: Path) -> Opened:
         StoreCorrupt: It is a folder, empty, damaged, or another program's.
         StoreTooNew: A newer mendloop laid it out; nothing was touched.
         StoreReadOnly: It has a log that cannot be read without writing.
+        StoreFull: There is no room for the files that SQLite keeps beside it.
         StoreError: It is on a network file system, may not be read, or has an impossible name.
         apsw.Error, OSError: Refusals of SQLite and of the system, for the caller to translate.
     """
@@ -294,6 +296,11 @@ def _checked(connection: apsw.Connection, path: Path) -> apsw.Connection:
         _check_names(path, connection)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         _configure(connection)
+    except apsw.IOError as error:
+        # What the system said is known to the connection alone, which goes now.
+        os_errno = connection.system_errno
+        connection.close(True)  # noqa: FBT003 - apsw names it force
+        raise from_sqlite(error, path, os_errno=os_errno) from error
     except BaseException:
         connection.close(True)  # noqa: FBT003 - apsw names it force
         raise
