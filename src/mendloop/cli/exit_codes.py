@@ -27,6 +27,7 @@ class ExitCode(IntEnum):
     UNREADABLE = 12
     STORE_FAILED = 13
     OUTCOME_UNKNOWN = 14
+    NO_ACCESS = 15
     INTERRUPTED = 130
     TERMINATED_BY_SIGNAL = 143
 
@@ -47,6 +48,7 @@ MEANINGS = {
     ExitCode.UNREADABLE: "the task's state is damaged, or a newer version wrote it",
     ExitCode.STORE_FAILED: "the store failed: unavailable, full, read-only, damaged or too new",
     ExitCode.OUTCOME_UNKNOWN: "the store fell silent: ask again with the same operation id",
+    ExitCode.NO_ACCESS: "no access to the store: its configuration or the credentials are wrong",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C (SIGINT); run it again to go on",
     ExitCode.TERMINATED_BY_SIGNAL: "ended by SIGTERM; run it again to go on",
 }
@@ -71,6 +73,7 @@ ERROR_CODES: dict[type[errors.StateError], ExitCode] = {
     errors.DocumentExists: ExitCode.REFUSED,
     errors.RevisionConflict: ExitCode.REFUSED,
     errors.StoreUnavailable: ExitCode.STORE_FAILED,
+    errors.AccessError: ExitCode.NO_ACCESS,
     errors.StoreFull: ExitCode.STORE_FAILED,
     errors.StoreReadOnly: ExitCode.STORE_FAILED,
     errors.StoreCorrupt: ExitCode.STORE_FAILED,

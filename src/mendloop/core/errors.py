@@ -23,6 +23,7 @@ caller would do differently. The tree::
     │   ├── DocumentExists          create found the key taken
     │   ├── RevisionConflict        the document moved since it was read
     │   ├── StoreUnavailable        for now; retryable. maybe_stored: the write may have landed
+    │   ├── AccessError             the way to it, or the credentials for it, are not right
     │   ├── StoreFull               no space, or a file-size limit
     │   ├── StoreReadOnly           no permission to write
     │   ├── StoreCorrupt            the file is damaged or no database
@@ -34,6 +35,7 @@ caller would do differently. The tree::
 from __future__ import annotations
 
 __all__ = [
+    "AccessError",
     "DeserializationError",
     "DocumentExists",
     "LeaseHeld",
@@ -224,6 +226,14 @@ class StoreUnavailable(StoreError):
         """Say whether the write may have landed."""
         super().__init__(message, task_id=task_id)
         self.maybe_stored = maybe_stored
+
+
+class AccessError(StoreError):
+    """
+    The way to the store, or the credentials for it, are not right: nothing was asked of it.
+
+    The message says what to correct; no secret is in it.
+    """
 
 
 class StoreFull(StoreError):

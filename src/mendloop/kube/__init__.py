@@ -1,0 +1,1 @@
+"""The way to a Kubernetes API server: the only place that talks to one."""
