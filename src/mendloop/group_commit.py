@@ -136,11 +136,11 @@ class GroupCommitter:
 
     async def _commit(self, task_id: str, batch: list[_Waiting]) -> None:
         attempt = _Attempt(self._clock, self._deadline_seconds, task_id, batch)
-        own_write = self._own_writes.pop(task_id, None)
+        known = self._newest_known(task_id)
         while True:
             try:
                 async with asyncio.timeout(attempt.patience_seconds()):
-                    answers = await self._try_once(task_id, own_write, batch, attempt)
+                    answers = await self._try_once(task_id, known, batch, attempt)
             except (RevisionConflict, DocumentExists):
                 attempt.conflicts += 1
             except StoreUnavailable as error:
@@ -155,20 +155,20 @@ class GroupCommitter:
                 for waiting, answer in zip(batch, answers, strict=True):
                     _settle(waiting, answer)
                 return
-            own_write = None
+            known = None
             await attempt.back_off()
 
     async def _try_once(
         self,
         task_id: str,
-        own_write: Stored | None,
+        known: Stored | None,
         batch: list[_Waiting],
         attempt: _Attempt,
     ) -> tuple[Answer, ...]:
         """Decide and write; an answer without a write rests on a fresh read."""
-        stored = own_write or await self._read_to_write(task_id)
+        stored = known or await self._read_to_write(task_id)
         done = await self._decide(task_id, stored, batch, attempt)
-        if own_write is not None and not done.is_changed:
+        if known is not None and not done.is_changed:
             stored = await self._read_to_write(task_id)
             done = await self._decide(task_id, stored, batch, attempt)
         if done.is_changed:
@@ -183,8 +183,7 @@ class GroupCommitter:
         if document is None:
             return None
         try:
-            stored = _decoded(document, task_id)
-            return msgspec.structs.replace(stored, outside=outside_change(stored.state))
+            return _to_write(document, task_id)
         except DeserializationError as error:
             key = quarantine_key(task_id, document.body)
             with contextlib.suppress(DocumentExists):
@@ -232,11 +231,7 @@ class GroupCommitter:
             "iteration": str(state.iteration),
             "last_update": rfc3339(state.last_update),
         }
-        labels = {
-            "app": "remediation-state",
-            "task-id": state.task_id,
-            "managed-by": "agent-remediation-controller",
-        }
+        labels = {"task-id": state.task_id}
         try:
             if stored is None:
                 key = head_name(state.task_id)
@@ -259,6 +254,21 @@ class GroupCommitter:
             return
         finally:
             reach("chunk-written")
+
+    def _newest_known(self, task_id: str) -> Stored | None:
+        """
+        What may be decided on without a read: our last write, or what the store has seen since.
+
+        The write that follows is refused if it has passed.
+        """
+        own = self._own_writes.pop(task_id, None)
+        seen = self._store.peek(HEAD, head_name(task_id))
+        if seen is None or (own is not None and own.document.revision == seen.revision):
+            return own
+        try:
+            return _to_write(seen, task_id)
+        except StateError:
+            return None  # the read that follows says so, if it is still so
 
     def _keep(self, task_id: str, stored: Stored) -> None:
         """Remember our own write: where nobody else writes, the next one needs no read."""
@@ -333,6 +343,12 @@ def _decoded(document: Document, task_id: str) -> Stored:
     except StateError as error:
         error.task_id = task_id
         raise
+
+
+def _to_write(document: Document, task_id: str) -> Stored:
+    """Decode a head that is to be written over."""
+    stored = _decoded(document, task_id)
+    return msgspec.structs.replace(stored, outside=outside_change(stored.state))
 
 
 def _settle(waiting: _Waiting, answer: Answer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mendloop.core.errors import DocumentExists, RevisionConflict
+from mendloop.core.errors import DocumentExists, RevisionConflict, ValidationError
 from mendloop.stores.port import Document, Store
 
 REVISIONS_THAT_NEVER_WERE = ["", "0", "-1", "1.0", " 1", "abc", "\u0661", "9" * 40]
@@ -21,12 +21,12 @@ async def test_missing_document_reads_as_none(store: Store) -> None:
 
 async def test_created_document_is_read_back(store: Store) -> None:
     """A get returns kind, key, body, fields and labels as they were created."""
-    await store.create("head", "a", b"{}", fields={"iteration": "1"}, labels={"app": "x"})
+    await store.create("head", "a", b"{}", fields={"iteration": "1"}, labels={"l": "x"})
     read = await store.get("head", "a")
     assert read is not None
     assert ("head", "a", b"{}") == (read.kind, read.key, read.body)
     assert {"iteration": "1"} == dict(read.fields)
-    assert {"app": "x"} == dict(read.labels)
+    assert {"l": "x"} == dict(read.labels)
 
 
 async def test_create_answers_what_a_get_reads(store: Store) -> None:
@@ -211,39 +211,50 @@ async def test_delete_with_the_revision_of_a_former_life_is_refused(
     assert newest == await store.get("head", "a")
 
 
-async def test_fields_are_replaced_whole(store: Store) -> None:
-    """A field that a replace does not name is gone."""
-    created = await store.create("head", "a", b"1", fields={"f": "1", "g": "1"})
-    await store.replace(created, b"2", fields={"g": "2"})
-    read = await store.get("head", "a")
-    assert read is not None
-    assert {"g": "2"} == dict(read.fields)
+@pytest.mark.parametrize("kind", ["head", "note"])
+async def test_fields_and_labels_that_are_not_given_stay(
+    store: Store, other: Store, kind: str
+) -> None:
+    """Through several replaces, what one does not name stays as an earlier write has set it."""
+    document = await store.create(
+        kind, "a", b"1", fields={"f": "1", "g": "1"}, labels={"l": "1", "m": "1"}
+    )
+    document = await store.replace(document, b"2", fields={"g": "2"}, labels={"m": "2"})
+    document = await other.replace(document, b"3", fields={"h": "3"}, labels={"n": "3"})
+    document = await store.replace(document, b"4", fields={"f": "4"}, labels={"l": "4"})
+    document = await other.replace(document, b"5")
+    assert {"f": "4", "g": "2", "h": "3"} == dict(document.fields)
+    assert {"l": "4", "m": "2", "n": "3"} == dict(document.labels)
+    assert document == await store.get(kind, "a")
 
 
-async def test_labels_are_replaced_whole(store: Store) -> None:
-    """A label that a replace does not name is gone."""
-    created = await store.create("head", "a", b"1", labels={"f": "1", "g": "1"})
-    await store.replace(created, b"2", labels={"g": "2"})
-    read = await store.get("head", "a")
-    assert read is not None
-    assert {"g": "2"} == dict(read.labels)
-
-
-async def test_fields_and_labels_that_are_not_given_are_empty(store: Store) -> None:
-    """A replace without fields and labels leaves none."""
-    created = await store.create("head", "a", b"1", fields={"f": "1"}, labels={"l": "1"})
-    replaced = await store.replace(created, b"2")
-    assert ({}, {}) == (dict(replaced.fields), dict(replaced.labels))
+async def test_document_that_was_not_read_loses_nothing(store: Store) -> None:
+    """A replace needs kind, key and revision alone: what it does not name stays."""
+    document = await store.create("head", "a", b"1", fields={"f": "1"}, labels={"l": "1"})
+    document = await store.replace(document, b"2", fields={"g": "2"}, labels={"m": "2"})
+    replaced = await store.replace(made_up(revision=document.revision), b"3")
+    assert {"f": "1", "g": "2"} == dict(replaced.fields)
+    assert {"l": "1", "m": "2"} == dict(replaced.labels)
     assert replaced == await store.get("head", "a")
+
+
+async def test_chunk_is_never_replaced(store: Store) -> None:
+    """A chunk is what it was made as; only to remove it is allowed."""
+    chunk = await store.create("chunk", "task-a-history-1", b"1", labels={"l": "1"})
+    with pytest.raises(ValidationError):
+        await store.replace(chunk, b"2")
+    assert chunk == await store.get("chunk", "task-a-history-1")
+    await store.delete(chunk)
+    assert await store.get("chunk", "task-a-history-1") is None
 
 
 async def test_kinds_do_not_collide(store: Store) -> None:
     """The same key in two kinds is two documents."""
     head = await store.create("head", "a", b"head")
-    chunk = await store.create("chunk", "a", b"chunk")
+    note = await store.create("note", "a", b"note")
     await store.delete(head)
     assert await store.get("head", "a") is None
-    assert chunk == await store.get("chunk", "a")
+    assert note == await store.get("note", "a")
 
 
 async def test_kind_and_key_are_told_apart(store: Store) -> None:

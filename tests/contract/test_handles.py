@@ -76,12 +76,11 @@ async def test_cancelled_write_is_whole_or_nothing(store: Store, other: Store) -
         await asyncio.sleep(moments.uniform(0, 0.0008))
         write.cancel()
         await asyncio.gather(write, return_exceptions=True)
-        # Calls of one handle are served in their order: what was cancelled has ended by now.
-        read = await store.get("head", "a")
+        read = await (store, other)[number % 2].get("head", "a")
         assert read is not None
-        assert read == await other.get("head", "a")
-        assert read.body in {text.encode(), document.body}
         assert read.body.decode() == read.fields["n"] == read.labels["n"]
+        # What was cancelled may still land, but not over what was stored after it.
+        assert int(document.body) <= int(read.body) <= number
         document = read
 
 

@@ -6,10 +6,10 @@ Only for showing that the contract suite catches it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from mendloop.core.errors import DocumentExists, RevisionConflict
-from mendloop.stores.port import Document, Page, Store
+from mendloop.stores.port import Document, Page, Seen, Store
 
 __all__ = ["UnversionedStore"]
 
@@ -22,6 +22,9 @@ class UnversionedStore:
 
     async def get(self, kind: str, key: str) -> Document | None:
         return await self._store.get(kind, key)
+
+    def peek(self, kind: str, key: str) -> Document | None:
+        return self._store.peek(kind, key)
 
     async def create(
         self,
@@ -62,14 +65,14 @@ class UnversionedStore:
         self,
         kind: str,
         *,
-        prefix: str = "",
         labels: Mapping[str, str] | None = None,
         limit: int = 500,
         cursor: str | None = None,
     ) -> Page:
-        return await self._store.list(
-            kind, prefix=prefix, labels=labels, limit=limit, cursor=cursor
-        )
+        return await self._store.list(kind, labels=labels, limit=limit, cursor=cursor)
+
+    def watch(self, kind: str) -> AsyncGenerator[Seen, None]:
+        return self._store.watch(kind)
 
     async def close(self) -> None:
         await self._store.close()

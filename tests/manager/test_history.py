@@ -140,7 +140,8 @@ async def test_a_missing_or_damaged_chunk_is_named(
             "flipped": bytes([document.body[0] ^ 1]) + document.body[1:],
             "other": (await chunk_of(store, number=0)).body,
         }[damage]
-        await store.replace(document, body)
+        await store.delete(document)
+        await store.create("chunk", document.key, body, labels=document.labels)
     reader = manage(store)
     ref = ledger.sealed[1]
     with pytest.raises(DeserializationError, match=f"commits {ref.first} to {ref.last}") as caught:

@@ -24,9 +24,9 @@ async def make_store(path: Path, documents: int = 120) -> dict[str, Document]:
     for number in range(documents):
         key = f"task-{number:03}"
         body = sizes.randbytes(sizes.choice((20, 300, 900, 3_000)))
-        labels = {"app": "remediation-state", "task-id": key}
+        labels = {"sort": "damage", "task-id": key}
         made[key] = await store.create(
-            "head", key, body, fields={"iteration": str(number)}, labels=labels
+            "note", key, body, fields={"iteration": str(number)}, labels=labels
         )
     await store.close()
     return made
@@ -36,8 +36,8 @@ async def read_all(path: Path, keys: list[str]) -> tuple[list[Document | None], 
     """Read the whole store twice: key by key, and as a listing."""
     store = await open_sqlite(path)
     try:
-        read = [await store.get("head", key) for key in keys]
-        return read, list((await store.list("head")).documents)
+        read = [await store.get("note", key) for key in keys]
+        return read, list((await store.list("note")).documents)
     finally:
         await store.close()
 
@@ -90,14 +90,14 @@ async def test_write_to_a_damaged_store_invents_nothing(tmp_path: Path) -> None:
     made = await make_store(path)
     sound = path.read_bytes()
     # The index of keys comes first in the file; what it says is what a search goes by.
-    place = sound.index(b"headtask-060") + len("headtask-06")
+    place = sound.index(b"notetask-060") + len("headtask-06")
     path.write_bytes(sound[:place] + b"\x7f" + sound[place + 1 :])
     store = await open_sqlite(path)
     with pytest.raises(StoreCorrupt):
-        await store.get("head", "task-060")
+        await store.get("note", "task-060")
     with pytest.raises(StoreCorrupt):
-        await store.create("head", "task-060", b"new")
-    assert made["task-001"] == await store.get("head", "task-001")
+        await store.create("note", "task-060", b"new")
+    assert made["task-001"] == await store.get("note", "task-001")
     await store.close()
 
 
@@ -110,8 +110,8 @@ async def test_damaged_counter_gives_out_no_revision_twice(tmp_path: Path) -> No
     with pytest.raises(StoreCorrupt, match="counter"):
         await store.replace(made["task-000"], b"new")
     with pytest.raises(StoreCorrupt, match="counter"):
-        await store.create("head", "new", b"new")
-    assert made["task-000"] == await store.get("head", "task-000")
+        await store.create("note", "new", b"new")
+    assert made["task-000"] == await store.get("note", "task-000")
     await store.close()
 
 
@@ -222,7 +222,7 @@ async def test_compacted_copy_is_a_store(tmp_path: Path) -> None:
     made = await make_store(path)
     change(path, f"VACUUM INTO '{copy}'")
     store = await open_sqlite(copy)
-    assert list(made.values()) == list((await store.list("head")).documents)
+    assert list(made.values()) == list((await store.list("note")).documents)
     await store.replace(made["task-000"], b"new")
     assert Path(f"{copy}-wal").exists()
     await store.close()
@@ -238,7 +238,7 @@ async def test_removed_file_is_noticed(tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailable, match="removed or replaced"):
             await store.replace(made["task-000"], b"new")
         with pytest.raises(StoreUnavailable, match="removed or replaced"):
-            await store.get("head", "task-000")
+            await store.get("note", "task-000")
         path.write_bytes((tmp_path / "moved.db").read_bytes())
     path.unlink()
     (tmp_path / "moved.db").rename(path)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar, cast
 
 import msgspec
 
 from mendloop.core.errors import RevisionConflict, StoreFull, StoreUnavailable
-from mendloop.stores.port import Document, Page, Store
+from mendloop.stores.port import Document, Page, Seen, Store
 
 __all__ = [
     "CONFLICT",
@@ -72,6 +72,9 @@ class FaultyStore:
     async def get(self, kind: str, key: str) -> Document | None:
         return await self._call("get", kind, lambda: self._store.get(kind, key))
 
+    def peek(self, kind: str, key: str) -> Document | None:
+        return self._store.peek(kind, key)
+
     async def create(
         self,
         kind: str,
@@ -108,14 +111,14 @@ class FaultyStore:
         self,
         kind: str,
         *,
-        prefix: str = "",
         labels: Mapping[str, str] | None = None,
         limit: int = 500,
         cursor: str | None = None,
     ) -> Page:
-        return await self._store.list(
-            kind, prefix=prefix, labels=labels, limit=limit, cursor=cursor
-        )
+        return await self._store.list(kind, labels=labels, limit=limit, cursor=cursor)
+
+    def watch(self, kind: str) -> AsyncGenerator[Seen, None]:
+        return self._store.watch(kind)
 
     async def close(self) -> None:
         await self._store.close()

@@ -11,6 +11,7 @@ __all__ = [
     "CHUNK",
     "HEAD",
     "QUARANTINE",
+    "SUBDOMAIN",
     "TASK_ID_LIMIT",
     "check_task_id",
     "chunk_key",
@@ -30,7 +31,8 @@ QUARANTINE = "quarantine"
 TASK_ID_LIMIT = 63
 """In characters: a task id is a Kubernetes label value, and those end at 63."""
 
-_TASK_ID = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""An RFC 1123 subdomain, but for its length."""
 
 
 def check_task_id(task_id: str) -> str:
@@ -49,7 +51,7 @@ def check_task_id(task_id: str) -> str:
         raise ValidationError(
             f"task id of {len(task_id)} characters: at most {TASK_ID_LIMIT} are allowed"
         )
-    if not _TASK_ID.fullmatch(task_id):
+    if not SUBDOMAIN.fullmatch(task_id):
         raise ValidationError(
             f"task id {task_id!a}: use lower-case letters, digits, '-' and '.', "
             "beginning and ending with a letter or digit (for instance 'task-42')"

@@ -3,17 +3,18 @@ The port that every store keeps: documents with a revision, compared and set.
 
 A document lives under (kind, key). Heads, history chunks and whatever else mendloop keeps are all
 documents, so no store needs a second interface. One contract suite, ``tests/contract``, runs on
-every store; a store that wins a race it should lose fails it.
+every store; a store that wins a race it should lose fails it. Which kinds, keys, fields and labels
+there can be is one grammar for all stores, `mendloop.stores.grammar`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
 
 import msgspec
 
-__all__ = ["Document", "Page", "Store"]
+__all__ = ["Document", "Page", "Seen", "Store"]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,11 +22,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     One stored document.
 
     Attributes:
-        kind: What it is, for instance "head" or "chunk".
+        kind: What it is, for instance "head" or "chunk". A chunk never changes.
         key: Its name within the kind, unique.
         revision: Opaque; changes with every write and is never used twice, also not after a
             delete and a new create of the same key.
-        body: The payload, byte for byte as it was written.
+        body: The payload, byte for byte as it was written; that of a head is UTF-8.
         fields: A few small texts beside the payload that a person or a repair can read without it.
         labels: A few small texts that `Store.list` can select by.
     """
@@ -51,16 +52,37 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None
 
 
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a watch has seen.
+
+    Attributes:
+        key: Of which document.
+        document: As it is now, or None where it is gone.
+    """
+
+    key: str
+    document: Document | None
+
+
 class Store(Protocol):
     """
     Compare-and-set storage of documents. Acknowledged means durable.
 
-    Every method may raise `StoreUnavailable` (try again later; ``maybe_stored`` says whether a
+    Every method raises `ValidationError` for a name or content that `mendloop.stores.grammar`
+    does not have, and has done nothing then. Every method but `peek` may raise `StoreUnavailable` (try again later; ``maybe_stored`` says whether a
     write may have landed), `StoreFull`, `StoreReadOnly`, `StoreCorrupt` or `StoreTooNew`.
     """
 
     async def get(self, kind: str, key: str) -> Document | None:
         """Read the newest acknowledged revision, or None where there is no such document."""
+
+    def peek(self, kind: str, key: str) -> Document | None:
+        """
+        Give the newest revision that this process has seen, without asking the store.
+
+        It may have passed; None says only that nothing is known.
+        """
 
     async def create(
         self,
@@ -92,11 +114,12 @@ class Store(Protocol):
         Args:
             document: As it was read; its kind, key and revision say what is replaced.
             body: The whole new payload.
-            fields: The whole new fields.
-            labels: The whole new labels.
+            fields: Those to set; others stay as they are, whoever has set them.
+            labels: Those to set; others stay as they are, whoever has set them.
 
         Raises:
             RevisionConflict: It moved or is gone; nothing was written.
+            ValidationError: It is a chunk.
         """
 
     async def delete(self, document: Document) -> None:
@@ -111,20 +134,32 @@ class Store(Protocol):
         self,
         kind: str,
         *,
-        prefix: str = "",
         labels: Mapping[str, str] | None = None,
         limit: int = 500,
         cursor: str | None = None,
     ) -> Page:
         """
-        List documents of *kind*, a page at a time.
+        List documents of *kind* in ascending order of key, a page at a time.
+
+        A document that exists throughout the listing is listed once. One that comes, goes or
+        changes meanwhile may be listed as it was at any moment of it.
 
         Args:
-            prefix: Only keys that start with it.
             labels: Only documents that carry all of these.
-            limit: At most this many a page.
-            cursor: Where the page before ended. A document that exists throughout the listing is
-                listed once, whatever comes and goes beside it.
+            limit: At most this many a page; there may be fewer.
+            cursor: Where the page before ended.
+
+        Raises:
+            ValidationError: The cursor is not one of this listing's, or the limit is not in
+                1..1000000.
+        """
+
+    def watch(self, kind: str) -> AsyncGenerator[Seen, None]:
+        """
+        Yield all documents of *kind*, then each change and deletion as it happens, without end.
+
+        No key goes back in time. What changes several times while nobody asks for the next one is
+        yielded as it is by then. End it with ``aclose``, for instance by `contextlib.aclosing`.
         """
 
     async def close(self) -> None:

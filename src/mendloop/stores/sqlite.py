@@ -7,29 +7,27 @@ under SQLite's write lock. docs/adr/0002-sqlite-through-apsw.md says why it is b
 
 from __future__ import annotations
 
-import base64
-import binascii
+import asyncio
 import os
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
-import msgspec
 
-from mendloop.core.errors import StoreError, ValidationError
+from mendloop.core.errors import StoreError
+from mendloop.stores import grammar
 from mendloop.stores import sqlite_rows as rows
-from mendloop.stores.port import Document, Page
+from mendloop.stores.cursor import read_cursor, write_cursor
+from mendloop.stores.port import Document, Page, Seen
 from mendloop.stores.sqlite_session import Session, Worker
 
 __all__ = ["SqliteStore", "open_sqlite"]
 
 _T = TypeVar("_T")
 
-_CURSOR_CHECK_BYTES = 4
-_LARGEST_LIMIT = 1_000_000
+_POLL_SECONDS = 0.2
 
 
 async def open_sqlite(path: Path, *, busy_timeout_seconds: float = 30.0) -> SqliteStore:
@@ -75,8 +73,12 @@ class SqliteStore:
 
     async def get(self, kind: str, key: str) -> Document | None:
         """See `mendloop.stores.port.Store.get`."""
-        _check_texts(kind, key)
+        grammar.check_name(kind, key)
         return await self._read(partial(rows.find, kind=kind, key=key))
+
+    def peek(self, kind: str, key: str) -> Document | None:  # noqa: ARG002 - the port's signature
+        """See `mendloop.stores.port.Store.peek`. To ask the file costs little: nothing is kept."""
+        return None
 
     async def create(
         self,
@@ -88,8 +90,10 @@ class SqliteStore:
         labels: Mapping[str, str] | None = None,
     ) -> Document:
         """See `mendloop.stores.port.Store.create`."""
-        _check_texts(kind, key)
-        content = _content(body, fields, labels)
+        fields, labels = fields or {}, labels or {}
+        grammar.check_name(kind, key)
+        grammar.check_content(kind, body, fields, labels)
+        content = rows.Content(bytes(body), rows.as_json(fields), rows.as_json(labels))
         return await self._write(partial(rows.insert, kind=kind, key=key, content=content))
 
     async def replace(
@@ -101,42 +105,66 @@ class SqliteStore:
         labels: Mapping[str, str] | None = None,
     ) -> Document:
         """See `mendloop.stores.port.Store.replace`."""
-        _check_texts(document.kind, document.key)
-        content = _content(body, fields, labels)
-        return await self._write(partial(rows.overwrite, document=document, content=content))
+        fields, labels = dict(fields or {}), dict(labels or {})
+        grammar.check_name(document.kind, document.key)
+        grammar.check_changeable(document.kind)
+        grammar.check_content(document.kind, body, fields, labels)
+        return await self._write(
+            partial(
+                rows.overwrite, document=document, body=bytes(body), fields=fields, labels=labels
+            )
+        )
 
     async def delete(self, document: Document) -> None:
         """See `mendloop.stores.port.Store.delete`."""
-        _check_texts(document.kind, document.key)
+        grammar.check_name(document.kind, document.key)
         await self._write(partial(rows.remove, document=document))
 
     async def list(
         self,
         kind: str,
         *,
-        prefix: str = "",
         labels: Mapping[str, str] | None = None,
         limit: int = 500,
         cursor: str | None = None,
     ) -> Page:
-        """
-        See `mendloop.stores.port.Store.list`.
-
-        A page may hold less than *limit*: it ends early after 16 MiB of bodies.
-
-        Raises:
-            ValidationError: The limit is not in 1..1000000, or the cursor is not one of this
-                listing's.
-        """
-        if not 1 <= limit <= _LARGEST_LIMIT:
-            raise ValidationError(f"a page holds 1 to {_LARGEST_LIMIT} documents, not {limit}")
-        wanted = tuple(sorted((labels or {}).items()))
-        _check_texts(kind, prefix, *(text for label in wanted for text in label))
-        after = None if cursor is None else _read_cursor(cursor, kind, prefix, wanted)
-        selection = rows.Selection(kind, prefix, wanted, limit, after)
+        """See `mendloop.stores.port.Store.list`. A page ends early after 16 MiB of bodies."""
+        labels = labels or {}
+        grammar.check_kind(kind)
+        grammar.check_labels(labels)
+        grammar.check_limit(limit)
+        after = "" if cursor is None else read_cursor(cursor, kind, labels)
+        selection = rows.Selection(kind, tuple(sorted(labels.items())), limit, after)
         documents, has_more = await self._read(partial(rows.select, selection=selection))
-        next_cursor = _write_cursor(documents[-1].key, kind, prefix, wanted) if has_more else None
-        return Page(documents=tuple(documents), cursor=next_cursor)
+        following = write_cursor(documents[-1].key, kind, labels) if has_more else None
+        return Page(documents=tuple(documents), cursor=following)
+
+    async def watch(self, kind: str) -> AsyncGenerator[Seen, None]:
+        """See `mendloop.stores.port.Store.watch`. The file is looked at five times a second."""
+        grammar.check_kind(kind)
+        known: dict[str, str] = {}
+        writes = -1
+        while True:
+            # Read before the changes: what is written meanwhile is looked for again.
+            count = await self._read(rows.count_writes)
+            if count != writes:
+                writes = count
+                async for seen in self._changes(kind, known):
+                    yield seen
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _changes(self, kind: str, known: dict[str, str]) -> AsyncGenerator[Seen, None]:
+        """Yield what is no longer as in *known*, revisions by key, which is kept up to date."""
+        newest = await self._read(partial(rows.revisions, kind=kind))
+        for key in (*newest, *(known.keys() - newest.keys())):
+            if known.get(key) == newest.get(key):
+                continue
+            document = await self._read(partial(rows.find, kind=kind, key=key))
+            if document is not None:
+                known[key] = document.revision
+                yield Seen(key=key, document=document)
+            elif known.pop(key, None) is not None:
+                yield Seen(key=key, document=None)
 
     async def close(self) -> None:
         """
@@ -165,47 +193,3 @@ class SqliteStore:
             raise StoreError("the store is closed: open it again")
         if self._process_id != os.getpid():
             raise StoreError("the store was opened before a fork: open it in this process")
-
-
-def _content(
-    body: bytes, fields: Mapping[str, str] | None, labels: Mapping[str, str] | None
-) -> rows.Content:
-    return rows.Content(bytes(body), _as_json(fields), _as_json(labels))
-
-
-def _as_json(texts: Mapping[str, str] | None) -> str:
-    if not texts:
-        return "{}"
-    try:
-        return msgspec.json.encode(dict(texts)).decode()
-    except UnicodeEncodeError as error:
-        raise ValidationError(f"fields and labels are valid Unicode: {error}") from error
-
-
-def _check_texts(*texts: str) -> None:
-    try:
-        for text in texts:
-            text.encode()
-    except UnicodeEncodeError as error:
-        raise ValidationError(f"a kind, key or label is valid Unicode: {error}") from error
-
-
-def _write_cursor(after: str, kind: str, prefix: str, labels: tuple[tuple[str, str], ...]) -> str:
-    check = _cursor_check(after, kind, prefix, labels)
-    return base64.urlsafe_b64encode(check + after.encode()).decode()
-
-
-def _read_cursor(cursor: str, kind: str, prefix: str, labels: tuple[tuple[str, str], ...]) -> str:
-    try:
-        content = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
-        after = content[_CURSOR_CHECK_BYTES:].decode()
-    except (UnicodeError, binascii.Error) as error:
-        raise ValidationError("the cursor is not one that a listing gave") from error
-    if content[:_CURSOR_CHECK_BYTES] != _cursor_check(after, kind, prefix, labels):
-        raise ValidationError("the cursor is not one that this listing gave")
-    return after
-
-
-def _cursor_check(after: str, kind: str, prefix: str, labels: tuple[tuple[str, str], ...]) -> bytes:
-    listing = msgspec.json.encode([after, kind, prefix, labels])
-    return zlib.crc32(listing).to_bytes(_CURSOR_CHECK_BYTES, "big")

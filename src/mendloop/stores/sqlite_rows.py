@@ -17,18 +17,27 @@ import msgspec
 from mendloop.core.errors import DocumentExists, RevisionConflict, StoreCorrupt
 from mendloop.stores.port import Document
 
-__all__ = ["Content", "Selection", "find", "insert", "overwrite", "remove", "select"]
+__all__ = [
+    "Content",
+    "Selection",
+    "as_json",
+    "count_writes",
+    "find",
+    "insert",
+    "overwrite",
+    "remove",
+    "revisions",
+    "select",
+]
 
 _PAGE_BYTES = 16 * 1024 * 1024
 """A page of a listing ends early where its bodies pass this, so that memory stays bounded."""
-
-_NO_UPPER_BOUND = b""
-"""SQLite sorts every blob after every text."""
 
 _FIND = """
     SELECT key, revision, digest, fields, labels, body FROM document WHERE kind = ? AND key = ?
 """
 _FIND_HEAD = "SELECT revision, labels FROM document WHERE kind = ? AND key = ?"
+_REVISIONS = "SELECT key, revision FROM document WHERE kind = ? ORDER BY key"
 _NEIGHBOURS = """
     SELECT near.kind, near.key, document.name_digest FROM (
         SELECT * FROM (
@@ -58,7 +67,7 @@ _texts = msgspec.json.Decoder(dict[str, str])
 
 
 class Content(NamedTuple):
-    """What a write puts under a key; fields and labels as JSON objects."""
+    """What a document holds; fields and labels as JSON objects."""
 
     body: bytes
     fields: str
@@ -66,13 +75,12 @@ class Content(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """Which documents a page holds; `after` is the last key of the page before, or None."""
+    """Which documents a page holds; `after` is the last key of the page before, or ""."""
 
     kind: str
-    prefix: str
     labels: tuple[tuple[str, str], ...]
     limit: int
-    after: str | None
+    after: str
 
 
 def find(connection: apsw.Connection, kind: str, key: str) -> Document | None:
@@ -114,15 +122,25 @@ def insert(connection: apsw.Connection, kind: str, key: str, content: Content) -
     return _as_document(kind, key, revision, content)
 
 
-def overwrite(connection: apsw.Connection, document: Document, content: Content) -> Document:
+def overwrite(
+    connection: apsw.Connection,
+    document: Document,
+    body: bytes,
+    fields: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> Document:
     """
-    Put *content* in the place of *document*.
+    Put *body* in the place of that of *document*, and set *fields* and *labels*.
 
     Raises:
         RevisionConflict: It moved or is gone.
     """
     kind, key = document.kind, document.key
-    labels = _claim(connection, document)
+    # The whole row: what stays of it gets a new digest, and must be sound.
+    row = connection.execute(_FIND, (kind, key)).get
+    _check_newest(document, row[1] if row else None)
+    stored = _document(connection, kind, row)
+    content = Content(body, _merged(stored.fields, fields), _merged(stored.labels, labels))
     revision = _next_revision(connection, 0)
     if revision <= int(document.revision):
         raise _damage(connection, "the revision counter")
@@ -130,8 +148,7 @@ def overwrite(connection: apsw.Connection, document: Document, content: Content)
         _UPDATE,
         (revision, _digest(kind, key, revision, content), *content[1:], content.body, kind, key),
     )
-    if labels != content.labels:
-        _relabel(connection, kind, key, _decode(labels), _decode(content.labels))
+    _relabel(connection, kind, key, stored.labels, _decode(content.labels))
     return _as_document(kind, key, revision, content)
 
 
@@ -143,10 +160,11 @@ def remove(connection: apsw.Connection, document: Document) -> None:
         RevisionConflict: It moved or is gone.
     """
     kind, key = document.kind, document.key
-    labels = _claim(connection, document)
+    row = _find_head(connection, kind, key)
+    _check_newest(document, row[0] if row else None)
     _next_revision(connection, -_name_digest(kind, key))
     connection.execute(_DELETE, (kind, key))
-    _relabel(connection, kind, key, _decode(labels), {})
+    _relabel(connection, kind, key, _decode(row[1] if row else "{}"), {})
 
 
 def select(connection: apsw.Connection, selection: Selection) -> tuple[list[Document], bool]:
@@ -167,9 +185,20 @@ def select(connection: apsw.Connection, selection: Selection) -> tuple[list[Docu
     return documents, False
 
 
+def count_writes(connection: apsw.Connection) -> int:
+    """Count the writes that the file has seen: equal counts mean that nothing has changed."""
+    value, complement = connection.execute(_COUNTER).get or (0, 0)
+    if complement != ~value:
+        raise _damage(connection, "the revision counter")
+    return int(value)
+
+
+def revisions(connection: apsw.Connection, kind: str) -> dict[str, str]:
+    """The revision of each document of *kind*, by key and in its order."""
+    return {key: str(revision) for key, revision in connection.execute(_REVISIONS, (kind,))}
+
+
 def _listing(selection: Selection) -> tuple[str, tuple[str | bytes | int, ...]]:
-    after = selection.after
-    lower, comparison = (selection.prefix, ">=") if after is None else (after, ">")
     values: list[str | bytes | int] = []
     source, conditions = "document AS d", []
     if selection.labels:
@@ -185,8 +214,8 @@ def _listing(selection: Selection) -> tuple[str, tuple[str | bytes | int, ...]]:
             )
             values.extend(other)
     ordered = "d0" if selection.labels else "d"
-    conditions.append(f"{ordered}.kind = ? AND {ordered}.key {comparison} ? AND {ordered}.key < ?")
-    values.extend((selection.kind, lower, _upper_bound(selection.prefix), selection.limit + 1))
+    conditions.append(f"{ordered}.kind = ? AND {ordered}.key > ?")
+    values.extend((selection.kind, selection.after, selection.limit + 1))
     # Only names and operators of this module are put into the text.
     statement = (
         "SELECT d.key, d.revision, d.digest, d.fields, d.labels, d.body"  # noqa: S608 - see above
@@ -195,26 +224,13 @@ def _listing(selection: Selection) -> tuple[str, tuple[str | bytes | int, ...]]:
     return statement, tuple(values)
 
 
-def _upper_bound(prefix: str) -> str | bytes:
-    """Name the first text that sorts after every text with *prefix*."""
-    stem = prefix.rstrip("\U0010ffff")
-    if not stem:
-        return _NO_UPPER_BOUND
-    following = ord(stem[-1]) + 1
-    # Surrogates are no text.
-    return stem[:-1] + ("\ue000" if following == 0xD800 else chr(following))  # noqa: PLR2004
-
-
-def _claim(connection: apsw.Connection, document: Document) -> str:
-    """Make sure that *document* is the newest; return its labels as stored."""
-    row = _find_head(connection, document.kind, document.key)
-    if row is None or str(row[0]) != document.revision:
-        found = "gone" if row is None else f"at revision {row[0]}"
+def _check_newest(document: Document, revision: int | None) -> None:
+    if revision is None or str(revision) != document.revision:
+        found = "gone" if revision is None else f"at revision {revision}"
         raise RevisionConflict(
             f"{document.kind} {document.key!r} was read at revision {document.revision}"
             f" and is {found}"
         )
-    return row[1]
 
 
 def _find_head(connection: apsw.Connection, kind: str, key: str) -> tuple[int, str] | None:
@@ -224,11 +240,13 @@ def _find_head(connection: apsw.Connection, kind: str, key: str) -> tuple[int, s
 
 def _next_revision(connection: apsw.Connection, names_change: int) -> int:
     """Count one write; keep the sum of the names' digests that the file is checked by."""
-    value, complement = connection.execute(_COUNTER).get or (0, 0)
-    if complement != ~value:
-        raise _damage(connection, "the revision counter")
-    connection.execute(_COUNT, (value + 1, ~(value + 1), names_change))
-    return int(value) + 1
+    revision = count_writes(connection) + 1
+    connection.execute(_COUNT, (revision, ~revision, names_change))
+    return revision
+
+
+def _merged(stored: Mapping[str, str], given: Mapping[str, str]) -> str:
+    return as_json({**stored, **given})
 
 
 def _relabel(
@@ -269,6 +287,11 @@ def _as_document(kind: str, key: str, revision: int, content: Content) -> Docume
         fields=_decode(content.fields),
         labels=_decode(content.labels),
     )
+
+
+def as_json(texts: Mapping[str, str]) -> str:
+    """Write fields or labels as they are stored."""
+    return msgspec.json.encode(dict(texts)).decode()
 
 
 def _decode(texts: str) -> dict[str, str]:
