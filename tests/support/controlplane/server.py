@@ -8,9 +8,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 __all__ = ["Server", "ServerFailed", "free_port"]
 
@@ -47,6 +46,8 @@ def free_port() -> int:
 class Server:
     """
     A server: it can be started again after any end, with the same ports and data.
+
+    One that ended by itself fails the test that stops or kills it.
 
     Args:
         command: The program and its arguments.
@@ -96,15 +97,10 @@ class Server:
             ServerFailed: It ended, or was not ready after a minute; nothing is left running.
         """
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            ended = self._running().poll()
-            if ended is None and self._is_ready():
-                return
-            if ended is not None or time.monotonic() > deadline:
+        while not (self._running().poll() is None and self._is_ready()):
+            if self._running().poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise self._failed(
-                    "is not ready in time" if ended is None else f"ended with {ended}"
-                )
+                raise self._failed("is not ready in time")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -114,22 +110,23 @@ class Server:
         Raises:
             ServerFailed: It had ended by itself.
         """
-        process = self._running()
-        ended = process.poll()
-        process.terminate()
-        process.send_signal(signal.SIGCONT)  # a paused one takes its end as soon as it goes on
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        self._reap()
-        if ended is not None:
-            raise self._failed(f"ended with {ended}")
+        with self._ending() as process:
+            process.terminate()
+            process.send_signal(signal.SIGCONT)  # a paused one takes its end as soon as it goes on
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
     def kill(self) -> None:
-        """End the server as a crash does, and wait until it is gone."""
-        self._running().kill()
-        self._reap()
+        """
+        End the server as a crash does, and wait until it is gone.
+
+        Raises:
+            ServerFailed: It had ended by itself.
+        """
+        with self._ending() as process:
+            process.kill()
 
     def pause(self) -> None:
         """Let the server stand still: connections are accepted by the kernel and nothing answers."""
@@ -149,16 +146,17 @@ class Server:
             raise RuntimeError(f"{self._command[0]} is not started")
         return self._process
 
-    def _reap(self) -> None:
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[subprocess.Popen[bytes]]:
+        """End the server inside the block; afterwards its watchdog is gone as well."""
         process = self._running()
+        ended_by_itself = process.poll()
+        yield process
         process.wait()
-        watchdog: IO[bytes] | None = process.stdin
-        # The watchdog is gone as well if somebody killed the server's whole session.
-        with contextlib.suppress(BrokenPipeError):
-            if watchdog is not None:
-                watchdog.write(b"go home\n")
-                watchdog.close()
+        process.communicate(b"go home\n")
         self._process = None
+        if ended_by_itself is not None:
+            raise self._failed(f"ended with {ended_by_itself}")
 
     def _failed(self, what: str) -> ServerFailed:
         tail = self._log.read_text(errors="replace")[-3000:]
