@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mendloop.core.decide import decide
+    from mendloop.core.decide import Ended, Finish, StartIteration, Take, Wait, decide
     from mendloop.core.errors import (
         DeserializationError,
         LeaseHeld,
@@ -31,16 +31,21 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from mendloop.core.model import FeedbackEntry, Finding, RemediationState, Settings
-    from mendloop.core.vocabulary import IssueType, Severity, Status
+    from mendloop.core.vocabulary import IssueType, Severity, Status, StepKind, StopReason
+    from mendloop.intake.recognise import read_report
+    from mendloop.lease import RunLease
     from mendloop.manager import StateManager
+    from mendloop.runners.identity import this_process
     from mendloop.stores.sqlite import open_sqlite
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DeserializationError",
+    "Ended",
     "FeedbackEntry",
     "Finding",
+    "Finish",
     "IssueType",
     "LeaseHeld",
     "LeaseLost",
@@ -49,34 +54,52 @@ __all__ = [
     "ReadOnlyState",
     "RemediationState",
     "RevisionConflict",
+    "RunLease",
     "Settings",
     "Severity",
+    "StartIteration",
     "StateError",
     "StateExists",
     "StateManager",
     "StateNotFound",
     "Status",
+    "StepKind",
+    "StopReason",
     "StoreError",
     "StoreUnavailable",
+    "Take",
     "TaskEnded",
     "TaskPaused",
     "TransitionRefused",
     "ValidationError",
+    "Wait",
     "decide",
     "open_sqlite",
+    "read_report",
+    "this_process",
 ]
 
 _ELSEWHERE = {
+    "Ended": "mendloop.core.decide",
     "FeedbackEntry": "mendloop.core.model",
     "Finding": "mendloop.core.model",
+    "Finish": "mendloop.core.decide",
     "IssueType": "mendloop.core.vocabulary",
     "RemediationState": "mendloop.core.model",
+    "RunLease": "mendloop.lease",
     "Settings": "mendloop.core.model",
     "Severity": "mendloop.core.vocabulary",
+    "StartIteration": "mendloop.core.decide",
     "StateManager": "mendloop.manager",
     "Status": "mendloop.core.vocabulary",
+    "StepKind": "mendloop.core.vocabulary",
+    "StopReason": "mendloop.core.vocabulary",
+    "Take": "mendloop.core.decide",
+    "Wait": "mendloop.core.decide",
     "decide": "mendloop.core.decide",
     "open_sqlite": "mendloop.stores.sqlite",
+    "read_report": "mendloop.intake.recognise",
+    "this_process": "mendloop.runners.identity",
 }
 """Where a name comes from that is not one of `mendloop.core.errors`."""
 

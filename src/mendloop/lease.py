@@ -199,7 +199,7 @@ class RunLease:
         done = await self._submit(commands.Increment(generation=self.generation))
         return int(done["iteration"])
 
-    async def begin_step(self, kind: StepKind, tree: str) -> None:
+    async def begin_step(self, kind: StepKind, tree: str = "") -> None:
         """Say that a step begins on this revision of the work tree."""
         await self._submit(commands.BeginStep(generation=self.generation, kind=kind, tree=tree))
 
@@ -207,20 +207,20 @@ class RunLease:
         """Say which process was started, before it may begin, or that it ended."""
         await self._submit(commands.RecordChild(generation=self.generation, child=child))
 
-    async def record_review(self, reports: tuple[Report, ...], *, tree: str) -> dict[str, Any]:
+    async def record_review(self, reports: tuple[Report, ...], *, tree: str = "") -> dict[str, Any]:
         """Hand in a review; returns the counts "open", "new", "resolved" and "reopened"."""
         return await self._submit(
             commands.RecordReview(generation=self.generation, reports=reports, tree=tree)
         )
 
-    async def record_fix(self, *, tree: str, problem: str) -> bool:
+    async def record_fix(self, *, problem: str, tree: str = "") -> bool:
         """Hand in how the fixer ended; returns whether the work tree changed."""
         done = await self._submit(
             commands.RecordFix(generation=self.generation, tree=tree, problem=problem)
         )
         return bool(done["is_tree_changed"])
 
-    async def finish(self, reason: StopReason, detail: str, *, tree: str) -> None:
+    async def finish(self, reason: StopReason, detail: str, *, tree: str = "") -> None:
         """End the task, on this revision of the work tree."""
         await self._submit(
             commands.Finish(generation=self.generation, reason=reason, detail=detail, tree=tree)

@@ -7,10 +7,11 @@ Every change of a task goes through here, from whatever door: as a command that
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,11 +23,11 @@ from mendloop.core.codec import decode_state
 from mendloop.core.commits import Request
 from mendloop.core.errors import StateError, ValidationError
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
-from mendloop.core.names import HEAD, check_task_id
+from mendloop.core.names import HEAD, check_task_id, head_name, task_of_head
 from mendloop.core.text import Redactor, redact_secrets
 from mendloop.group_commit import GroupCommitter
 from mendloop.history import SealedHistory
-from mendloop.stores.port import Store
+from mendloop.stores.port import Document, Store
 
 __all__ = ["Listed", "StateManager", "TaskPage"]
 
@@ -47,13 +48,23 @@ class Listed(msgspec.Struct, frozen=True):
 
     Attributes:
         task_id: The task.
-        state: Its state, or None where it cannot be read.
-        problem: Why it cannot be read.
+        state: Its state, or None where it is gone or cannot be read.
+        problem: Why it cannot be read, or None.
     """
 
     task_id: str
     state: RemediationState | None
     problem: StateError | None = None
+
+
+def _listed(key: str, document: Document | None) -> Listed:
+    task_id = task_of_head(key)
+    if document is None:
+        return Listed(task_id, None)
+    try:
+        return Listed(task_id, decode_state(document.body))
+    except StateError as error:
+        return Listed(task_id, None, error)
 
 
 class TaskPage(msgspec.Struct, frozen=True):
@@ -224,14 +235,28 @@ class StateManager:
     async def list_tasks(self, *, limit: int = 500, cursor: str | None = None) -> TaskPage:
         """List tasks by id, a page at a time; one that cannot be read says why."""
         page = await self._store.list(HEAD, limit=limit, cursor=cursor)
-        tasks = []
-        for document in page.documents:
-            task_id = document.labels.get("task-id") or document.fields.get("task_id", document.key)
-            try:
-                tasks.append(Listed(task_id, decode_state(document.body)))
-            except StateError as error:
-                tasks.append(Listed(task_id, None, error))
+        tasks = [_listed(document.key, document) for document in page.documents]
         return TaskPage(tuple(tasks), page.cursor)
+
+    async def watch_tasks(self) -> AsyncGenerator[Listed, None]:
+        """
+        Yield all tasks, then each one as it changes, without end; end it with ``aclose``.
+
+        No task goes back in time; one that changes several times meanwhile is yielded once, as it is.
+        """
+        async with contextlib.aclosing(self._store.watch(HEAD)) as watching:
+            async for seen in watching:
+                yield _listed(seen.key, seen.document)
+
+    def cached_state(self, task_id: str) -> RemediationState | None:
+        """
+        The newest state that this process has seen: a read without asking the store.
+
+        It may have passed since, and None says only that nothing is known. It never goes back behind
+        a write of this manager, nor behind what a call before has told.
+        """
+        document = self._store.peek(HEAD, head_name(check_task_id(task_id)))
+        return decode_state(document.body) if document else None
 
     def commits(self, state: RemediationState, *, after: int = 0) -> AsyncIterator[Commit]:
         """Yield the commits of *state* with a number above *after*, oldest first."""

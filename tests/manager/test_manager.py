@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -21,14 +23,17 @@ from mendloop.core.errors import (
     ValidationError,
 )
 from mendloop.core.model import RemediationState, Settings
+from mendloop.core.names import HEAD, head_name
 from mendloop.core.vocabulary import Status
-from mendloop.manager import StateManager
+from mendloop.manager import Listed, StateManager
 
 Manage = Callable[..., StateManager]
 
 _NAMELESS = """
+import asyncio
+import contextlib
 import os
-from mendloop.manager import StateManager
+from mendloop.manager import Listed, StateManager
 os.setuid(54321)
 print(StateManager(None)._by)
 """
@@ -160,3 +165,32 @@ async def test_names_that_no_text_can_hold_do_no_harm(store: FaultyStore, manage
     await manager.increment_iteration("t")
     await manager.pause("t", reason="\ud800 lunch")
     assert 1 == await manager.get_current_iteration("t")
+
+
+async def test_all_tasks_are_watched_and_damage_and_ends_are_told(
+    manager: StateManager, store: FaultyStore
+) -> None:
+    """First what is there, then each change; one that cannot be read says why, one that is gone too."""
+    await manager.create_task("a")
+    seen: asyncio.Queue[Listed] = asyncio.Queue()
+
+    async def watch() -> None:
+        async with contextlib.aclosing(manager.watch_tasks()) as tasks:
+            async for task in tasks:
+                seen.put_nowait(task)
+
+    watching = asyncio.create_task(watch())
+    first = await asyncio.wait_for(seen.get(), 10)
+    assert ("a", 0) == (first.task_id, first.state.iteration if first.state else None)
+    await manager.increment_iteration("a")
+    second = await asyncio.wait_for(seen.get(), 10)
+    assert second.state == await manager.get_state("a")
+    document = await store.get(HEAD, head_name("a"))
+    assert document is not None
+    damaged = await store.replace(document, b"{")
+    third = await asyncio.wait_for(seen.get(), 10)
+    assert isinstance(third.problem, DeserializationError)
+    await store.delete(damaged)
+    assert Listed("a", None) == await asyncio.wait_for(seen.get(), 10)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)

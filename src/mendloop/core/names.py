@@ -17,6 +17,7 @@ __all__ = [
     "chunk_key",
     "head_name",
     "quarantine_key",
+    "task_of_head",
 ]
 
 HEAD = "head"
@@ -62,6 +63,11 @@ def check_task_id(task_id: str) -> str:
 def head_name(task_id: str) -> str:
     """The specification's object name of a task's state."""
     return f"task-{task_id}-state"
+
+
+def task_of_head(key: str) -> str:
+    """The task id that is part of a state's object name."""
+    return key.removeprefix("task-").removesuffix("-state")
 
 
 def chunk_key(task_id: str, incarnation: str, first: int, digest: str) -> str:

@@ -39,9 +39,9 @@ def read_report(
     data: bytes,
     *,
     reviewer: str,
-    format: str | None,  # noqa: A002 - the word that people write in their configuration
+    format: str | None = None,  # noqa: A002 - the word that people write in their configuration
     exit_code: int,
-    is_cut: bool,
+    is_cut: bool = False,
     context: LineText | None = None,
     known_format: str | None = None,
     ok_exit_codes: frozenset[int] = OK_EXIT_CODES,
