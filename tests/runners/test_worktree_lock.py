@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from mendloop.core.errors import RunError, WorkTreeBusy
 from mendloop.runners.identity import identify_child, is_alive, this_process
 from mendloop.runners.worktree import WorkTreeLock
 
+IS_SOAK = bool(os.environ.get("MENDLOOP_SOAK"))
 SINCE = datetime(2025, 7, 1, 12, 30, tzinfo=UTC)
 
 # Holds a tree, with a child of its own, until it is killed.
@@ -33,6 +36,31 @@ with WorkTreeLock(Path(sys.argv[1]), lock_dir=Path(sys.argv[2]), task_id="first"
         lock.record_child(identify_child(child.pid, "t1"))
         print(child.pid, flush=True)
     time.sleep(60)
+"""
+
+# Takes one tree after another from the run t1, each at the moment when all of its kind do.
+TAKE_OVER = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from mendloop.core.errors import WorkTreeBusy
+from mendloop.runners.identity import this_process
+from mendloop.runners.worktree import WorkTreeLock
+
+trees, locks, number = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+held = []
+print("ready", flush=True)
+for line in sys.stdin:
+    name, moment = line.split()
+    lock = WorkTreeLock(trees / name, lock_dir=locks, task_id="first", store="sqlite:a",
+                        holder=this_process("x", number), since=datetime.now(UTC), fenced="t1")
+    while time.monotonic() < float(moment):
+        pass
+    try:
+        held.append(lock.__enter__())
+        print("got it", flush=True)
+    except WorkTreeBusy as error:
+        print(error.holder, flush=True)
 """
 
 
@@ -160,7 +188,7 @@ def test_the_record_shrinks_and_grows_with_the_child(tree: Path, lock_dir: Path)
     child = msgspec.structs.replace(identify_child(os.getpid(), "t"), boot_id="b" * 500)
 
     with take(tree, lock_dir) as lock:
-        (path,) = lock_dir.iterdir()
+        (path,) = lock_dir.glob("*.lock")
         lock.record_child(child)
         long = path.read_bytes()
         lock.record_child(None)
@@ -175,7 +203,7 @@ def test_a_torn_record_is_unknown(tree: Path, lock_dir: Path, cut: int) -> None:
     """A record that was not written whole is as none, and hinders nobody."""
     with take(tree, lock_dir) as lock:
         lock.record_child(None)
-        (path,) = lock_dir.iterdir()
+        (path,) = lock_dir.glob("*.lock")
         whole = path.read_bytes()
     path.write_bytes(whole[:cut])
 
@@ -189,7 +217,7 @@ def test_the_rest_of_a_longer_record_does_not_matter(
 ) -> None:
     """A crash between writing and cutting leaves the new record readable."""
     with take(tree, lock_dir):
-        (path,) = lock_dir.iterdir()
+        (path,) = lock_dir.glob("*.lock")
         whole = path.read_bytes()
     path.write_bytes(whole + rest)
 
@@ -249,3 +277,46 @@ def test_names_that_are_not_utf8_are_recorded(tree: Path, lock_dir: Path) -> Non
 
     with lock, pytest.raises(WorkTreeBusy, match="ann\ufffd@laptop"):
         take(odd, lock_dir).__enter__()
+
+
+def test_one_of_many_successors_gets_the_tree(start_python: Any, tmp_path: Path) -> None:
+    """Of runs that take a tree from the same stopped one at the same moment, one has it then."""
+    trees, locks = tmp_path / "trees", tmp_path / "locks"
+    successors = [
+        start_python(TAKE_OVER, str(trees), str(locks), str(number), stdin=subprocess.PIPE)
+        for number in range(4)
+    ]
+    assert [b"ready\n"] * 4 == [process.stdout.readline() for process in successors]
+    for name in map(str, range(200 if IS_SOAK else 40)):
+        (trees / name).mkdir(parents=True)
+        stopped = WorkTreeLock(
+            trees / name,
+            lock_dir=locks,
+            task_id="first",
+            store="sqlite:a",
+            holder=this_process("ann@laptop", "t1"),
+            since=SINCE,
+        )
+        with stopped:
+            line = f"{name} {time.monotonic() + 0.02}\n".encode()
+            for process in successors:
+                process.stdin.write(line)
+                process.stdin.flush()
+            answers = [process.stdout.readline() for process in successors]
+
+        assert 1 == answers.count(b"got it\n")
+    for process in successors:
+        process.stdin.close()
+
+
+def test_a_run_that_is_stopped_in_its_turn_is_not_waited_for(tree: Path, lock_dir: Path) -> None:
+    """Who stops at the very moment of taking a tree keeps it busy, and nobody hangs."""
+    with take(tree, lock_dir):
+        (turn,) = lock_dir.glob("*.turn")
+
+    with turn.open("r+b") as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        with pytest.raises(WorkTreeBusy, match="has not said who it is"):
+            take(tree, lock_dir).__enter__()
+    with take(tree, lock_dir):
+        pass

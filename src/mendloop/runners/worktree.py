@@ -8,6 +8,7 @@ What is written beside it tells others who holds the tree, and a successor what 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import os
@@ -15,7 +16,9 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +33,8 @@ from mendloop.core.text import PATH_LIMIT_BYTES, clean
 __all__ = ["TreeUse", "WorkTreeLock", "tree_revision"]
 
 _RECORD_LIMIT_BYTES = 64 * 1024
+_TURN_SECONDS = 2.0
+_TURN_POLL_SECONDS = 0.005
 _SKIPPED = frozenset(
     {
         ".git",
@@ -143,17 +148,18 @@ class WorkTreeLock:
             WorkTreeBusy: Another run holds it.
             RunError: The lock's file cannot be made.
         """
-        self._handle = self._open()
         try:
-            self.previous = self._lock()
-            # Until the caller has ended it, a third run must still learn of it.
-            self._write_record(self.previous.child if self.previous else None)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _turn(self._path.with_suffix(".turn")):
+                self.previous = self._lock()
+                # Until the caller has ended it, a third run must still learn of it.
+                self._write_record(self.previous.child if self.previous else None)
         except BlockingIOError as error:
-            raise self._describe_holder() from error
+            raise self._busy(None) from error
         except OSError as error:
             self._close()
             raise RunError(
-                f"cannot lock {self._path}: {error}", task_id=self._use.task_id
+                f"cannot lock the work tree, in {self._path}: {error}", task_id=self._use.task_id
             ) from error
         return self
 
@@ -185,22 +191,26 @@ class WorkTreeLock:
             ) from error
 
     def _lock(self) -> TreeUse | None:
-        """Lock the file that has the name now; returns what the last holder has recorded."""
+        """
+        Lock the file that has the name; returns what the last holder has recorded.
+
+        Only who has the turn locks or unlinks a file, so that between a look and what follows from
+        it nobody else gets the tree.
+        """
         taken_from: TreeUse | None = None
-        while True:
-            try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                use = _read_record(self._handle)
-                if use is None or not self._fenced or use.holder.token != self._fenced:
-                    raise
-                taken_from = use
-                self._path.unlink(missing_ok=True)
-            else:
-                if _is_same_file(self._handle, self._path):
-                    return _read_record(self._handle) or taken_from
+        while not self._open_and_lock():
+            use = _read_record(self._handle)
             self._close()
-            self._handle = self._open()
+            if use is None or not self._fenced or use.holder.token != self._fenced:
+                raise self._busy(use)
+            taken_from = use
+            # It keeps its lock, on a file that has no name any more.
+            self._path.unlink()
+        return _read_record(self._handle) or taken_from
+
+    def _open_and_lock(self) -> bool:
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return _try_flock(self._handle)
 
     def _write_record(self, child: Child | None) -> None:
         self._use = msgspec.structs.replace(self._use, child=child)
@@ -209,22 +219,13 @@ class WorkTreeLock:
         os.pwrite(self._handle, record, 0)
         os.ftruncate(self._handle, len(record))
 
-    def _open(self) -> int:
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise RunError(
-                f"cannot lock the work tree: {error}", task_id=self._use.task_id
-            ) from error
-
     def _close(self) -> None:
-        os.close(self._handle)
+        if self._handle >= 0:
+            os.close(self._handle)
         self._handle = -1
 
-    def _describe_holder(self) -> WorkTreeBusy:
-        use = _read_record(self._handle)
-        self._close()
+    def _busy(self, use: TreeUse | None) -> WorkTreeBusy:
+        """The refusal that names who uses the tree."""
         if use is None:
             holder = "a run that has not said who it is"
         else:
@@ -253,12 +254,32 @@ async def tree_revision(tree: Path) -> str:
     return await asyncio.to_thread(_name_tree, tree)
 
 
-def _is_same_file(handle: int, path: Path) -> bool:
-    """Whether the open file still has its name: a lock that was taken away has lost it."""
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """
+    Let one process after another look at a lock and take it.
+
+    Raises:
+        BlockingIOError: Somebody has kept the turn for longer than it ever takes, stopped in it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _TURN_SECONDS
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
+        while not _try_flock(handle):
+            if time.monotonic() > deadline:
+                raise BlockingIOError(errno.EWOULDBLOCK, "another run does not end its turn", path)
+            time.sleep(_TURN_POLL_SECONDS)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try_flock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
+    return True
 
 
 def _read_record(handle: int) -> TreeUse | None:
