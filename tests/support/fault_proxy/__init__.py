@@ -1,0 +1,58 @@
+"""A proxy in front of a real API server, with the faults of a network and of a busy server."""
+
+from fault_proxy.faults import (
+    BUSY,
+    CUT_ANSWER,
+    INTERNAL_ERROR,
+    LOST_ANSWER,
+    RESET_AFTER_REQUEST,
+    RESET_BEFORE_REQUEST,
+    SILENCE,
+    SLOW_DRIP,
+    STORED_BUT_TIMED_OUT,
+    THROTTLED,
+    TIMED_OUT,
+    UNAVAILABLE,
+    Answer,
+    Ending,
+    Fault,
+    StreamFault,
+    delayed,
+    gone,
+    spoiled,
+)
+from fault_proxy.messages import Request
+from fault_proxy.proxy import Exchange, FaultProxy
+from fault_proxy.script import WRITES, Choose, always, at_random, first_of, in_turn, never
+
+__all__ = [
+    "BUSY",
+    "CUT_ANSWER",
+    "INTERNAL_ERROR",
+    "LOST_ANSWER",
+    "RESET_AFTER_REQUEST",
+    "RESET_BEFORE_REQUEST",
+    "SILENCE",
+    "SLOW_DRIP",
+    "STORED_BUT_TIMED_OUT",
+    "THROTTLED",
+    "TIMED_OUT",
+    "UNAVAILABLE",
+    "WRITES",
+    "Answer",
+    "Choose",
+    "Ending",
+    "Exchange",
+    "Fault",
+    "FaultProxy",
+    "Request",
+    "StreamFault",
+    "always",
+    "at_random",
+    "delayed",
+    "first_of",
+    "gone",
+    "in_turn",
+    "never",
+    "spoiled",
+]
