@@ -13,11 +13,11 @@ import subprocess
 import tempfile
 import time
 import venv
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
+from measure import ROUNDS, alternate, report, timed
 
 from mendloop.core.codec import encode_state
 from mendloop.core.model import FeedbackEntry, Settings
@@ -26,38 +26,15 @@ from mendloop.manager import StateManager
 from mendloop.stores.sqlite import open_sqlite
 
 PROJECT = Path(__file__).parent.parent
-ROUNDS = 7
 LIMIT = 1_000_000
 
 
 def main() -> None:
     """Measure all, and print a line for each."""
-    print(f"{'what':58} {'ratio':>8}  aim")
+    print(f"{'what':66} {'ratio':>8}  aim")
     with tempfile.TemporaryDirectory(prefix="mendloop-bench-") as folder:
         asyncio.run(measure_store(Path(folder)))
         measure_start(Path(folder))
-
-
-def report(what: str, ratio: float, aim: str, *, is_met: bool) -> None:
-    """Print one figure beside its aim."""
-    print(f"{what:58} {ratio:8.2f}  {aim}{'' if is_met else '   MISSED'}", flush=True)
-
-
-async def timed(action: Callable[[], Awaitable[object]]) -> float:
-    """Seconds that *action* takes."""
-    started = time.perf_counter()
-    await action()
-    return time.perf_counter() - started
-
-
-async def alternate(
-    first: Callable[[], Awaitable[object]], second: Callable[[], Awaitable[object]]
-) -> tuple[float, float]:
-    """Median seconds of both, measured in turns after one round to warm up."""
-    await first()
-    await second()
-    pairs = [(await timed(first), await timed(second)) for _ in range(ROUNDS)]
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
 async def measure_store(folder: Path) -> None:

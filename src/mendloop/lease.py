@@ -184,7 +184,8 @@ class RunLease:
                     ) from error
 
     async def _check(self) -> None:
-        lease = await _current(self._manager, self._task_id)
+        seen = self._manager.cached_state(self._task_id)
+        lease = _lease_of(seen) if seen else await _current(self._manager, self._task_id)
         if lease.holder is None or lease.generation != self.generation:
             raise LeaseLost(
                 f"task {self._task_id} was stopped or taken by another run", task_id=self._task_id
