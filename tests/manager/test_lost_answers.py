@@ -23,6 +23,7 @@ from faulty_store import (
 from states import entry
 
 from mendloop.core import commands
+from mendloop.core.commits import COMMITS_KEPT
 from mendloop.core.errors import (
     MaxIterationsReached,
     OutcomeUnknown,
@@ -311,3 +312,22 @@ async def test_results_are_the_callers_own(manager: StateManager) -> None:
     assert {"new": 1, "known": 0, "edited": 0, "ids": ["c1"]} == await manager.submit(
         "t", command, op_id="o1"
     )
+
+
+async def test_a_lost_answer_is_settled_though_its_commit_was_sealed_meanwhile(
+    store: FaultyStore, manage: Manage
+) -> None:
+    """Without an operation id too: the commit is found in the chunks, and not decided anew."""
+    other = manage(store)
+    await other.create_task("t", settings=_MANY)
+    clock = SteppedClock()
+
+    async def work_meanwhile(_seconds: float) -> None:
+        store.choose = lambda _operation, _kind: None
+        for _ in range(3 * COMMITS_KEPT):
+            await other.increment_iteration("t")
+
+    clock.sleep = work_meanwhile  # type: ignore[method-assign]
+    store.choose = in_turn([LOST_ANSWER])
+    assert 1 == await manage(store, clock=clock).increment_iteration("t")
+    assert 1 + 3 * COMMITS_KEPT == await other.get_current_iteration("t")
