@@ -47,6 +47,7 @@ test: lint ## Run lint, then every test with about a tenth of the full figures; 
 
 soak: setup ## Run every test with the full figures, one after another; takes long
 	MENDLOOP_SOAK=1 $(PYTEST) -n 0
+	MENDLOOP_SOAK=1 MENDLOOP_KUBERNETES=v1.34 $(PYTEST) -n 0 -m kubernetes
 
 coverage: setup ## Run the tests and show the lines and branches that none of them reaches
 	$(PYTEST) -n $(WORKERS) --cov --cov-report=term-missing:skip-covered

@@ -3,13 +3,12 @@
 from controlplane.cluster import APIError, Cluster
 from controlplane.history import Judge, Operation
 from controlplane.plane import ControlPlane
-from controlplane.programs import NEWEST, OLDEST, ProgramMissing, program, programs
+from controlplane.programs import RELEASES, ProgramMissing, program, programs
 from controlplane.server import Server, ServerFailed
 from controlplane.shared import shared_control_plane
 
 __all__ = [
-    "NEWEST",
-    "OLDEST",
+    "RELEASES",
     "APIError",
     "Cluster",
     "ControlPlane",

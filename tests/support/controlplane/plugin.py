@@ -1,10 +1,17 @@
-"""Fixtures that give a test a control plane; their programs are built before the first test runs."""
+"""
+Fixtures that give a test a control plane; its programs are built before the first test runs.
+
+The newest release is taken, unless the environment variable MENDLOOP_KUBERNETES names another. Tests
+that use these fixtures bear the mark `kubernetes`; one that asks for them by `getfixturevalue` gives
+itself the mark.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,11 +19,25 @@ import pytest
 from controlplane.cluster import Cluster
 from controlplane.history import Judge
 from controlplane.plane import ControlPlane
-from controlplane.programs import ASSETS, NEWEST, OLDEST, checker, program, programs
+from controlplane.programs import RELEASES, ProgramUnavailable, Say, checker, program, programs
 from controlplane.shared import shared_control_plane
 
-_IS_SOAK = bool(int(os.environ.get("MENDLOOP_SOAK", "0")))
-_RELEASES = [NEWEST, OLDEST] if _IS_SOAK and not os.environ.get(ASSETS) else [NEWEST]
+_CHOICE = "MENDLOOP_KUBERNETES"
+_RELEASE = os.environ.get(_CHOICE, RELEASES[-1])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a release that we have no source of."""
+    if _RELEASE not in RELEASES:
+        raise pytest.UsageError(f"{_CHOICE}={_RELEASE} is none of {', '.join(RELEASES)}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a control plane, so that `-m kubernetes` chooses them."""
+    for item in items:
+        if "kubernetes_programs" in _fixtures(item):
+            item.add_marker("kubernetes")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -24,40 +45,41 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what the chosen tests need: a build beside them would take the time that some of them measure."""
     if session.config.option.collectonly:
         return
-    needed = {
-        str(item.callspec.params["kubernetes_release"])
-        for item in session.items
-        if isinstance(item, pytest.Function) and "kubernetes_release" in item.fixturenames
-    }
-    capture = session.config.pluginmanager.getplugin("capturemanager")
+    tell = _teller(session.config)
+    # The tests that need it try again and fail with the reason.
+    with suppress(ProgramUnavailable):
+        if any(item.get_closest_marker("kubernetes") for item in session.items):
+            programs(_RELEASE, tell)
+        if any("judge" in _fixtures(item) for item in session.items):
+            checker(tell)
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else []
+
+
+def _teller(config: pytest.Config) -> Say:
+    """Reach the person at the terminal, although pytest captures what tests and workers print."""
+    capture = config.pluginmanager.getplugin("capturemanager")
 
     def tell(line: str) -> None:
         with capture.global_and_fixture_disabled():
             print(line, file=sys.stderr, flush=True)  # noqa: T201 - somebody waits for minutes
 
-    for release in sorted(needed):
-        programs(release, tell)
-    if any(
-        "judge" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)
-    ):
-        checker(tell)
-
-
-@pytest.fixture(scope="session", params=_RELEASES)
-def kubernetes_release(request: pytest.FixtureRequest) -> str:
-    """The release to test with: the newest, and in a soak the oldest that is supported as well."""
-    return str(request.param)
+    return tell
 
 
 @pytest.fixture(scope="session")
-def kubernetes_programs(kubernetes_release: str) -> Path:
-    """The folder of that release's programs."""
-    return programs(kubernetes_release)
+def kubernetes_programs(pytestconfig: pytest.Config) -> Path:
+    """The folder of the programs of a control plane."""
+    try:
+        return programs(_RELEASE, _teller(pytestconfig))
+    except ProgramUnavailable as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")
 def control_plane(
-    kubernetes_release: str,
     kubernetes_programs: Path,
     tmp_path_factory: pytest.TempPathFactory,
     pytestconfig: pytest.Config,
@@ -66,10 +88,7 @@ def control_plane(
     folder = tmp_path_factory.getbasetemp()
     if hasattr(pytestconfig, "workerinput"):  # a worker's own folder is one of several in the run's
         folder = folder.parent
-    shared = shared_control_plane(
-        folder / f"control-plane-{kubernetes_release}", kubernetes_programs
-    )
-    with shared as cluster:
+    with shared_control_plane(folder / "control-plane", kubernetes_programs) as cluster:
         yield cluster
 
 
@@ -94,6 +113,6 @@ def namespace(control_plane: Cluster) -> str:
 
 
 @pytest.fixture
-def judge(tmp_path: Path) -> Judge:
+def judge(tmp_path: Path, pytestconfig: pytest.Config) -> Judge:
     """Tells whether a history is linearizable."""
-    return Judge(checker(), tmp_path / "history.jsonl")
+    return Judge(checker(_teller(pytestconfig)), tmp_path / "history.jsonl")

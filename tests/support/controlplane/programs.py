@@ -16,14 +16,14 @@ from typing import TypeAlias
 import platformdirs
 
 from controlplane.locks import FileLock
-from controlplane.toolchain import find_go
+from controlplane.toolchain import ProgramUnavailable, find_go
 
 __all__ = [
     "ASSETS",
-    "NEWEST",
-    "OLDEST",
+    "RELEASES",
     "BuildFailed",
     "ProgramMissing",
+    "ProgramUnavailable",
     "Say",
     "checker",
     "program",
@@ -33,8 +33,7 @@ __all__ = [
 
 ASSETS = "KUBEBUILDER_ASSETS"
 MODULES = Path(__file__).parents[2] / "controlplane"
-_RELEASES = sorted(folder.name for folder in MODULES.glob("v*"))
-OLDEST, NEWEST = _RELEASES[0], _RELEASES[-1]
+RELEASES = sorted(folder.name for folder in MODULES.glob("v*"))
 
 _SERVERS = {
     "etcd": "go.etcd.io/etcd/server/v3",
@@ -48,11 +47,11 @@ Say: TypeAlias = Callable[[str], None]
 """Tells the person at the terminal what takes so long."""
 
 
-class ProgramMissing(Exception):
+class ProgramMissing(ProgramUnavailable):
     """The folder that KUBEBUILDER_ASSETS names lacks a program."""
 
 
-class BuildFailed(Exception):
+class BuildFailed(ProgramUnavailable):
     """Go could not build a program; the message ends with what it said."""
 
 

@@ -9,13 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["ToolchainMissing", "find_go"]
+__all__ = ["ProgramUnavailable", "ToolchainMissing", "find_go"]
 
 OLDEST_GO = (1, 26)
 _PROJECT = Path(__file__).parents[3]
 
 
-class ToolchainMissing(Exception):
+class ProgramUnavailable(Exception):
+    """A program is neither there nor can it be built."""
+
+
+class ToolchainMissing(ProgramUnavailable):
     """Go is neither on PATH nor can it be fetched from the package index."""
 
 
