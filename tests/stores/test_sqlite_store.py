@@ -264,3 +264,10 @@ async def test_file_size_limit_loses_nothing(
     kept = [document.key for document in (await store.list("head")).documents]
     await store.close()
     assert sorted([*told["acknowledged"], "after"]) == kept
+
+
+async def test_a_path_may_be_a_text(tmp_path: Path) -> None:
+    """The file is named as in any other call of Python."""
+    store = await open_sqlite(str(tmp_path / "state.db"))
+    await store.close()
+    assert (tmp_path / "state.db").is_file()

@@ -30,7 +30,9 @@ _T = TypeVar("_T")
 _POLL_SECONDS = 0.2
 
 
-async def open_sqlite(path: Path, *, busy_timeout_seconds: float = 30.0) -> SqliteStore:
+async def open_sqlite(
+    path: str | os.PathLike[str], *, busy_timeout_seconds: float = 30.0
+) -> SqliteStore:
     """
     Open the store in *path*; the file and its folders are made where they are missing.
 
@@ -46,8 +48,9 @@ async def open_sqlite(path: Path, *, busy_timeout_seconds: float = 30.0) -> Sqli
         StoreUnavailable: Other processes kept it locked for *busy_timeout_seconds*.
         StoreError: It is on a network file system, or may not be read.
     """
-    session = Session(path, busy_timeout_seconds)
-    worker = Worker(f"mendloop-{path.name}")
+    file = Path(path)
+    session = Session(file, busy_timeout_seconds)
+    worker = Worker(f"mendloop-{file.name}")
     try:
         await worker.call(session.open)
     except BaseException:
