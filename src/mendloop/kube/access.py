@@ -2,7 +2,7 @@
 How to get at a Kubernetes API server: where it is, whom to trust, and who we are.
 
 `load_access` answers from a kubeconfig, or from what a Pod has of its own cluster, by the rules of
-client-go. The official Python client is not used for it; docs/adr says why.
+client-go. The official Python client is not used for it; docs/adr/0006 says why.
 """
 
 from __future__ import annotations

@@ -131,16 +131,19 @@ def plugin_cluster(
     Raises:
         AccessError: The cluster's authority cannot be read.
     """
-    config = {part.name: part.extension for part in cluster.extensions}.get(_CLUSTER_EXTENSION)
     told = {
         "tls-server-name": cluster.tls_server_name,
         "insecure-skip-tls-verify": cluster.insecure_skip_tls_verify,
         "certificate-authority-data": base64.b64encode(trust.authority_pem()).decode("ascii"),
         "proxy-url": proxy or "",
         "disable-compression": cluster.disable_compression,
-        "config": config,
     }
-    return {"server": server, **{name: value for name, value in told.items() if value}}
+    own = [part.extension for part in cluster.extensions if part.name == _CLUSTER_EXTENSION]
+    return {
+        "server": server,
+        **{name: value for name, value in told.items() if value},
+        **({"config": own[0]} if own else {}),
+    }
 
 
 def _pem(what: str, path: str, data: str) -> Pem | None:

@@ -38,15 +38,18 @@ class PluginLogin:
         What the plugin gave last, or gives now.
 
         Raises:
-            AccessError: It gave nothing that can be used.
+            AccessError: It gave nothing that can be used, or was ended by `close`.
         """
         if self._credential is not None and not self._is_due():
             return self._credential
         if self._run is None or self._run.done():
             self._run = asyncio.create_task(self._renew())
             self._run.add_done_callback(_see)
-        # A caller that is cancelled does not end the run that others wait for.
-        return await asyncio.shield(self._run)
+        run = self._run
+        await asyncio.wait({run})  # a caller that is cancelled does not end it for the others
+        if run.cancelled():
+            raise AccessError(f"{self._plugin.name} was ended, since its user closed the store")
+        return run.result()
 
     def forget(self) -> None:
         """Ask the plugin before the next request."""
