@@ -1,4 +1,4 @@
-// Linearize tells whether what callers saw could have come from registers that do one thing after another.
+// Linearize tells whether what callers saw could have come from tasks that do one thing after another.
 //
 //	linearize FILE
 //
@@ -6,10 +6,13 @@
 //
 //		{"key": "t", "op": "increment", "call": 100, "return": 180, "result": 1}
 //
-//	  - key: which register; they do not depend on each other. Each starts at 0.
-//	  - op: read, write, cas (compare and set) or increment.
+//	  - key: which task; they do not depend on each other. Each starts with the number 0 and no findings.
+//	  - op: read, write, cas (compare and set) or increment, which are about the number; append, which
+//	    adds a finding; or look, which reads the number and how many findings there are.
 //	  - value: what a write or a cas stores; expected: what a cas demands to find.
-//	  - result: what a read found, what an increment made, whether a cas stored. A write has none.
+//	  - result: what a read found, what an increment made, whether a cas stored, [number, findings] of
+//	    a look. A write has none; an append may have the finding's place, from 1.
+//	  - process: who asked; it does not matter here.
 //	  - call, return: when it was asked and answered, in whole numbers of one monotonic clock.
 //
 // Without return the outcome is unknown: it was done at some time after the call, or never. An
@@ -37,6 +40,9 @@ import (
 
 const patience = 5 * time.Minute
 
+// task is what one holds at a time.
+type task struct{ number, findings int64 }
+
 type operation struct {
 	Key      string
 	Op       string
@@ -45,6 +51,7 @@ type operation struct {
 	Result   any
 	Call     *int64
 	Return   *int64
+	Process  string
 	line     string
 }
 
@@ -52,6 +59,7 @@ type operation struct {
 func (o *operation) check() error {
 	_, isNumber := o.Result.(int64)
 	_, isTruth := o.Result.(bool)
+	_, isTask := o.Result.(task)
 	isKnown := o.Return != nil
 	switch {
 	case o.Call == nil:
@@ -60,40 +68,51 @@ func (o *operation) check() error {
 		return errors.New("return is before call")
 	case !isKnown && o.Result != nil:
 		return errors.New("a result without a return")
-	case !slices.Contains([]string{"read", "write", "cas", "increment"}, o.Op):
-		return fmt.Errorf("op %q is none of read, write, cas, increment", o.Op)
+	case !slices.Contains([]string{"read", "look", "write", "cas", "increment", "append"}, o.Op):
+		return fmt.Errorf("op %q is none of read, look, write, cas, increment, append", o.Op)
 	case (o.Op == "write" || o.Op == "cas") != (o.Value != nil):
 		return errors.New("value belongs to write and cas, and to them alone")
 	case (o.Op == "cas") != (o.Expected != nil):
 		return errors.New("expected belongs to cas, and to it alone")
-	case isKnown && (o.Op == "read" || o.Op == "increment") != isNumber:
-		return errors.New("a whole number as result belongs to read and increment, and to them alone")
+	case isKnown && o.Op != "append" && (o.Op == "read" || o.Op == "increment") != isNumber:
+		return errors.New("a whole number as result belongs to read and increment, and to append perhaps")
+	case isKnown && (o.Op == "look") != isTask:
+		return errors.New("two whole numbers as result belong to look, and to it alone")
 	case isKnown && (o.Op == "cas") != isTruth:
 		return errors.New("a truth as result belongs to cas, and to it alone")
-	case o.Op == "write" && o.Result != nil:
-		return errors.New("a write has no result")
+	case o.Op == "write" && o.Result != nil, o.Op == "append" && o.Result != nil && !isNumber:
+		return errors.New("a write has no result, and an append a place or none")
 	}
 	return nil
 }
 
-// step says whether a register at *before* could have answered so, and what it holds then.
+// step says whether a task at *before* could have answered so, and what it holds then.
 func step(state, input, _ any) (bool, any) {
-	before, o := state.(int64), input.(*operation)
-	isKnown := o.Return != nil
+	before, o := state.(task), input.(*operation)
+	after := before
+	var told any
 	switch o.Op {
 	case "read":
-		return !isKnown || o.Result == before, before
+		told = before.number
+	case "look":
+		told = before
 	case "write":
-		return true, *o.Value
+		after.number = *o.Value
 	case "increment":
-		return !isKnown || o.Result == before+1, before + 1
-	default: // cas
-		isStored := before == *o.Expected
-		if isStored {
-			return !isKnown || o.Result == true, *o.Value
+		after.number++
+		told = after.number
+	case "append":
+		after.findings++
+		if o.Result != nil {
+			told = after.findings
 		}
-		return !isKnown || o.Result == false, before
+	default: // cas
+		told = before.number == *o.Expected
+		if told == true {
+			after.number = *o.Value
+		}
 	}
+	return o.Return == nil || told == o.Result, after
 }
 
 func read(file io.Reader) (map[string][]porcupine.Operation, error) {
@@ -133,14 +152,34 @@ func parse(line []byte) (*operation, error) {
 	if decoder.More() {
 		return nil, errors.New("one operation a line")
 	}
-	if number, ok := o.Result.(json.Number); ok {
-		whole, err := number.Int64()
-		if err != nil {
-			return nil, err
-		}
-		o.Result = whole
+	var err error
+	switch result := o.Result.(type) {
+	case json.Number:
+		o.Result, err = result.Int64()
+	case []any:
+		o.Result, err = both(result)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return o, o.check()
+}
+
+// both reads the result of a look.
+func both(numbers []any) (task, error) {
+	var whole []int64
+	for _, each := range numbers {
+		number, _ := each.(json.Number)
+		value, err := number.Int64()
+		if err != nil {
+			return task{}, err
+		}
+		whole = append(whole, value)
+	}
+	if len(whole) != 2 {
+		return task{}, errors.New("a look finds two numbers")
+	}
+	return task{whole[0], whole[1]}, nil
 }
 
 // explain names the operation that has no place after the longest order that fits.
@@ -151,7 +190,7 @@ func explain(history []porcupine.Operation, info porcupine.LinearizationInfo) st
 			longest = order
 		}
 	}
-	state, placed := any(int64(0)), map[any]bool{}
+	state, placed := any(task{}), map[any]bool{}
 	for _, o := range longest {
 		_, state = step(state, o.Input, nil)
 		placed[o.Input] = true
@@ -163,7 +202,7 @@ func explain(history []porcupine.Operation, info porcupine.LinearizationInfo) st
 		}
 		return 1
 	})
-	return fmt.Sprintf("no order fits; %d of %d operations lead to %d, and then there is no place for %s",
+	return fmt.Sprintf("no order fits; %d of %d operations lead to %v, and then there is no place for %s",
 		len(longest), len(history), state, first.Input.(*operation).line)
 }
 
@@ -182,7 +221,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
 		os.Exit(2)
 	}
-	model := porcupine.Model{Init: func() any { return int64(0) }, Step: step}
+	model := porcupine.Model{Init: func() any { return task{} }, Step: step}
 	for _, key := range slices.Sorted(maps.Keys(histories)) {
 		result, info := porcupine.CheckOperationsVerbose(model, histories[key], patience)
 		switch result {

@@ -1,4 +1,4 @@
-"""What callers saw, and whether registers that do one thing after another could have told them so."""
+"""What callers saw, and whether tasks that do one thing after another could have told them so."""
 
 from __future__ import annotations
 
@@ -16,25 +16,29 @@ class Operation(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"returned": "return"}
 ):
     """
-    One operation on a register, which holds 0 at first.
+    One operation on a task, which has the number 0 and no findings at first.
 
     Attributes:
         op: What was asked.
         call: When it was asked, in nanoseconds of one machine's monotonic clock.
         returned: When it was answered; none for an unknown outcome.
-        value: What a write or a compare-and-set stores.
-        expected: What a compare-and-set demands to find.
-        result: What a read found, what an increment made, or whether a compare-and-set stored.
-        key: Which register.
+        value: What number a write or a compare-and-set stores.
+        expected: What number a compare-and-set demands to find.
+        result: The number that a read found or an increment made; the number and the count of
+            findings that a look found; the place of an appended finding, where it is known; whether
+            a compare-and-set stored.
+        key: Which task.
+        process: Who asked.
     """
 
-    op: Literal["read", "write", "cas", "increment"]
+    op: Literal["read", "look", "write", "cas", "increment", "append"]
     call: int
     returned: int | None = None
     value: int | None = None
     expected: int | None = None
-    result: int | bool | None = None
+    result: int | bool | tuple[int, int] | None = None
     key: str = ""
+    process: str = ""
 
 
 class Judge:
