@@ -162,7 +162,7 @@ class _Search:
         candidates, limit = self._open(place)
         for number in candidates:
             operation = self._answered[number]
-            state = _step(place.state, operation) if operation.call <= limit else None
+            state = _step(place.state, operation)
             if state is not None:
                 first, beyond = place.first, place.beyond | 1 << (number - place.first)
                 while beyond & 1:
