@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -63,6 +64,8 @@ def read_config(tree: Path) -> Config:
     """
     path = tree / CONFIG_NAME
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValidationError(f"{path} is not a regular file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Config()

@@ -27,9 +27,9 @@ from mendloop.core.model import Child, Holder, Lease, Ledger, RemediationState, 
 from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.crashpoints import reach
 from mendloop.manager import StateManager
-from mendloop.runners.identity import boot_id, is_alive
+from mendloop.runners.identity import boot_id, end_leftover, is_alive
 
-__all__ = ["LEASE_SECONDS", "RunLease"]
+__all__ = ["LEASE_SECONDS", "RunLease", "take_from_the_dead"]
 
 LEASE_SECONDS = 30.0
 """Time without a heartbeat after which a run counts as gone."""
@@ -229,6 +229,26 @@ class RunLease:
 
     async def _submit(self, command: commands.Command) -> dict[str, Any]:
         return await self._manager.submit(self._task_id, command)
+
+
+async def take_from_the_dead(manager: StateManager, task_id: str, holder: Holder) -> bool:
+    """
+    Free the task of a run that is a process of this host and gone, and end what it left running.
+
+    Returns:
+        Whether there was such a run; where a living one holds the task, nothing is done.
+
+    Raises:
+        LeaseHeld: Another run was quicker.
+    """
+    lease = await _current(manager, task_id)
+    if lease.holder is None or is_alive(lease.holder) is not False:
+        return False
+    taken = await RunLease.acquire(manager, task_id, holder, tree=lease.tree)
+    async with taken.held():
+        if taken.left_child is not None:
+            await asyncio.to_thread(end_leftover, taken.left_child)
+    return True
 
 
 class _Watch:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_user import Quick, User
+from cli_user import Done, Quick, User
 
 from mendloop.core.names import HEAD, head_name
 from mendloop.stores.sqlite import open_sqlite
@@ -385,6 +385,62 @@ def test_a_bad_file_is_a_usage_error_that_names_the_key(
     assert BAD_FILES[content] in done.err
     assert 1 == len(done.err.splitlines())
     assert {"tasks": []} == quick("list", "-o", "json").json()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_file_that_is_none_is_not_read(user: User, kind: str) -> None:
+    """A mendloop.toml that would never end, or is no file, is a usage error at once."""
+    path = user.tree / "mendloop.toml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    done = user("run", "demo", "--fix", "true")
+
+    assert 2 == done.code
+    assert "mendloop.toml is not a regular file" in done.err
+
+
+def _in_a_removed_folder(user: User, *arguments: str) -> Done:
+    gone = user.folder / "gone"
+    gone.mkdir()
+    process = user.start(*arguments, cwd=gone, preexec_fn=gone.rmdir)
+    out, err = process.communicate(timeout=60)
+    return Done(process.returncode, out.decode(), err.decode())
+
+
+def test_a_current_folder_that_is_gone_is_named(
+    todo: User, loop_arguments: tuple[str, ...]
+) -> None:
+    """Where the current folder was removed, what needs it says so; what does not, works."""
+    refused = _in_a_removed_folder(todo, "run", "demo", *loop_arguments)
+    assert 2 == refused.code
+    assert "the work tree . is gone" in refused.err
+    assert 3 == todo("show", "demo").code
+    beside = _in_a_removed_folder(todo, "list", "--store", "sqlite:here.db")
+    assert 13 == beside.code
+    assert "here.db: No such file or directory" in beside.err
+    assert 0 == _in_a_removed_folder(todo, "list").code
+    assert 0 == _in_a_removed_folder(todo, "run", "a", *loop_arguments, "-C", str(todo.tree)).code
+
+
+@pytest.mark.parametrize("step", ["review", "fix"])
+def test_a_work_tree_that_goes_ends_the_run(todo: User, step: str) -> None:
+    """A command that removes the folder it runs in: exit code 7, and the task is still there."""
+    remove = 'sh review.sh; rm -rf "$PWD"; exit 1'
+    review = remove if step == "review" else "sh review.sh"
+    ran = todo(
+        *("run", "demo", "--review", review, "--review", "true", "--format", "jsonl"),
+        *("--fix", remove),
+    )
+    todo.tree.mkdir()
+
+    assert 7 == ran.code
+    assert f"mendloop: error: cannot start a command in {todo.tree}: No such file" in ran.err
+    assert 1 == len(ran.err.splitlines())
+    assert "InProgress" == todo.state("demo")["status"]
 
 
 def test_a_command_that_is_not_there_is_named(quick: Quick) -> None:

@@ -94,9 +94,11 @@ def test_a_run_ignores_what_its_shell_made_it_ignore(todo: User, wait_until: Wai
 
 def test_a_pause_from_another_process_lets_the_step_end(todo: User, wait_until: Wait) -> None:
     """The step in progress is taken in, no other starts, and the run exits 9."""
-    process = todo.start("run", "demo", *REVIEW, "--fix", "echo $$ > fixer.pid; sleep 1; sh fix.sh")
+    fix = "echo $$ > fixer.pid; until test -e ../go; do sleep 0.1; done; sh fix.sh"
+    process = todo.start("run", "demo", *REVIEW, "--fix", fix)
     _pid(todo, wait_until)
     assert 0 == todo("pause", "demo", "--reason", "lunch", "--by", "alice").code
+    (todo.folder / "go").touch()
     code, out, _ = _end(process)
 
     assert 9 == code
@@ -161,6 +163,22 @@ def test_a_killed_runs_fixer_is_ended_by_the_next(
     assert 0 == ran.code
     assert not _is_running(pid)
     assert f"ended what an earlier run had left running: process {pid}" in ran.out
+
+
+def test_a_loop_of_ones_own_goes_on_after_a_killed_run(todo: User, wait_until: Wait) -> None:
+    """`increment` takes the task from a dead run at once, and ends what that has left running."""
+    process = todo.start("run", "demo", *REVIEW, *SLOW_FIX)
+    pid = _pid(todo, wait_until)
+    assert 10 == todo("increment", "demo").code
+    process.kill()
+    process.wait()
+    incremented = todo("increment", "demo", "-o", "json")
+
+    assert (0, "") == (incremented.code, incremented.err)
+    assert 2 == incremented.json()["iteration"]
+    assert not _is_running(pid)
+    lease = todo.state("demo")["mendloop"]["lease"]
+    assert ("holder" not in lease, str(todo.tree)) == (True, lease["tree"])
 
 
 def test_a_reader_that_goes_away_does_not_end_the_loop(

@@ -47,9 +47,28 @@ def test_a_full_output_device_is_an_error_without_a_traceback(user: User, unbuff
         process = user.start("--help", stdout=full)
         _, err = process.communicate(timeout=60)
 
-    assert 1 == process.returncode
+    assert 16 == process.returncode
     assert b"No space left on device" in err
-    assert b"Traceback" not in err
+    assert 1 == len(err.splitlines())
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_run_that_cannot_tell_ends_and_can_go_on(
+    todo: User, loop_arguments: tuple[str, ...], unbuffered: str, output: str
+) -> None:
+    """`mendloop run > /dev/full` says what is wrong and lets the task go, for another run."""
+    todo.environment["PYTHONUNBUFFERED"] = unbuffered
+    with Path("/dev/full").open("wb") as full:
+        process = todo.start("run", "demo", *loop_arguments, "-o", output, stdout=full)
+        _, err = process.communicate(timeout=60)
+
+    assert 16 == process.returncode
+    said = err.decode().splitlines()
+    assert "standard output cannot be written: No space left on device" in said[0]
+    assert len(said) == (1 if output == "table" else 2)
+    assert "holder" not in todo.state("demo")["mendloop"].get("lease", {})
+    assert 0 == todo("run", "demo", *loop_arguments).code
 
 
 def test_no_output_at_all_is_no_error(user: User) -> None:

@@ -64,12 +64,11 @@ class User:
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """Call it and do not wait."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        usual = {"cwd": self.tree, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         started = subprocess.Popen(
             [sys.executable, "-m", "mendloop", *arguments],
-            cwd=self.tree,
             env=self.environment,
-            **(pipes | options),
+            **(usual | options),
         )
         self._started.append(started)
         return started

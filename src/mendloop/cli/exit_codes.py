@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     STORE_FAILED = 13
     OUTCOME_UNKNOWN = 14
     NO_ACCESS = 15
+    SYSTEM_REFUSED = 16
     INTERRUPTED = 130
     TERMINATED_BY_SIGNAL = 143
 
@@ -49,6 +50,7 @@ MEANINGS = {
     ExitCode.STORE_FAILED: "the store failed: unavailable, full, read-only, damaged or too new",
     ExitCode.OUTCOME_UNKNOWN: "the store fell silent: ask again with the same operation id",
     ExitCode.NO_ACCESS: "no access to the store: its configuration or the credentials are wrong",
+    ExitCode.SYSTEM_REFUSED: "the system refused: standard output is full, or the like; run it again",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C (SIGINT); run it again to go on",
     ExitCode.TERMINATED_BY_SIGNAL: "ended by SIGTERM; run it again to go on",
 }

@@ -24,6 +24,7 @@ _PROGRAM = "mendloop"
 _COMPLETION = "_MENDLOOP_COMPLETE"
 _UNEXPECTED = 1
 _USAGE = 2
+_SYSTEM_REFUSED = 16
 _INTERRUPTED = 130
 _LINE_BYTES = 4096
 
@@ -36,14 +37,21 @@ def run(arguments: Sequence[str]) -> int:
         code = _run(session)
     except BrokenPipeError:
         code = 0  # whoever read our output has had enough of it
+    trouble = _flush_trouble()
+    if trouble is not None:
+        forget_stdout()
+        if not isinstance(trouble, BrokenPipeError):
+            complain(session, "OSError", f"error: standard output cannot be written: {trouble}")
+            code = code or _SYSTEM_REFUSED
+    return code
+
+
+def _flush_trouble() -> OSError | None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        forget_stdout()
-        if not isinstance(error, BrokenPipeError):
-            complain(session, "OSError", f"standard output cannot be written: {error}")
-            code = code or _UNEXPECTED
-    return code
+        return error
+    return None
 
 
 def complain(session: Session, kind: str, message: str, *, task_id: str = "") -> None:
@@ -106,7 +114,9 @@ def _explain(session: Session, error: Exception) -> int:
         code = int(code_of_error(error))
         return _fail(session, type(error).__name__, str(error), code, task_id=error.task_id)
     if isinstance(error, OSError):
-        return _fail(session, type(error).__name__, f"the system refused: {error}", _UNEXPECTED)
+        if _flush_trouble() is not None:
+            return _SYSTEM_REFUSED  # this was it, and is said in the end
+        return _fail(session, type(error).__name__, f"the system refused: {error}", _SYSTEM_REFUSED)
     message = (
         f"unexpected {type(error).__name__}: {error}; this is a defect of mendloop: please report "
         "it with what MENDLOOP_DEBUG=1 shows"

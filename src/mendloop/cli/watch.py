@@ -123,7 +123,8 @@ class _Lines:
     """
     Writes a line for each event.
 
-    Where the reader has gone the loop goes on without: it is work, not a listing.
+    Where the reader has gone the loop goes on without: it is work, not a listing. Where nothing can
+    be written any more it ends: nobody would know what it did.
     """
 
     def __init__(self, line_of: Callable[[Event], bytes]) -> None:
@@ -150,6 +151,10 @@ class _Lines:
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             forget_stdout()
+        except OSError as error:
+            forget_stdout()
+            reason = f"standard output cannot be written: {error.strerror}"
+            raise OSError(error.errno, reason) from error
 
 
 def _json_line(event: Event) -> bytes:

@@ -59,7 +59,9 @@ class ProcessGroup:
                 bufsize=0,
                 start_new_session=True,
             )
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise RunError(f"cannot start a command in {cwd}: {error.strerror}") from error
+        except ValueError as error:
             raise RunError(f"cannot start a command in {cwd}: {error}") from error
         self.pid = self._process.pid
         self._stdin, self.stdout, self.stderr = (

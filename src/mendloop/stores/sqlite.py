@@ -21,6 +21,7 @@ from mendloop.stores import grammar
 from mendloop.stores import sqlite_rows as rows
 from mendloop.stores.cursor import read_cursor, write_cursor
 from mendloop.stores.port import Document, Page, Seen
+from mendloop.stores.sqlite_errors import from_os
 from mendloop.stores.sqlite_session import Session, Worker
 
 __all__ = ["SqliteStore", "open_sqlite"]
@@ -46,10 +47,14 @@ async def open_sqlite(
         StoreReadOnly: There is none and it cannot be made.
         StoreFull: There is no room for it, or for what SQLite keeps beside it.
         StoreUnavailable: Other processes kept it locked for *busy_timeout_seconds*.
-        StoreError: It is on a network file system, or may not be read.
+        StoreError: It is on a network file system, may not be read, or is named from a current
+            folder that is gone.
     """
     file = Path(path)
-    session = Session(file, busy_timeout_seconds)
+    try:
+        session = Session(file, busy_timeout_seconds)
+    except OSError as error:
+        raise from_os(error, file) from error
     worker = Worker(f"mendloop-{file.name}")
     try:
         await worker.call(session.open)

@@ -65,22 +65,33 @@ def run(session: Session, /, task_id: str | None, directory: Path, **said: Any) 
 
     if session.output == "yaml":
         raise click.UsageError("run prints table or json, not yaml")
-    config = _read_config(directory)
+    tree = _work_tree(directory)
+    config = _read_config(tree)
     task_id = task_id if task_id is not None else config.task
     if not task_id:
         raise click.UsageError("name a TASK, or give mendloop.toml a line such as task = 'demo'")
     try:
-        drive = Drive(session, task_id, directory, config, RunOptions(**said))
+        drive = Drive(session, task_id, tree, config, RunOptions(**said))
         return asyncio.run(drive.run())
     except Interrupted as interrupted:
         return interrupted.exit_code
 
 
-def _read_config(directory: Path) -> Config:
+def _work_tree(directory: Path) -> Path:
+    """The folder by its whole path: the current one may be removed while the run works."""
+    try:
+        return directory.resolve(strict=True)
+    except OSError as error:
+        raise click.UsageError(
+            f"the work tree {directory} is gone; name one that is there with -C"
+        ) from error
+
+
+def _read_config(tree: Path) -> Config:
     from mendloop.config import read_config
     from mendloop.core.errors import ValidationError
 
     try:
-        return read_config(directory)
+        return read_config(tree)
     except ValidationError as error:
         raise click.UsageError(str(error)) from error
