@@ -81,6 +81,10 @@ class Steps:
 
         Args:
             seconds_left: Of the task's time budget. No command runs on after them, nor begins.
+
+        Raises:
+            RunError: A command is not found or not executable, which no other attempt would change;
+                or something of the runner's own failed.
         """
         deadline = None if seconds_left is None else self._clock.monotonic_seconds() + seconds_left
         tree = await tree_revision(self._tree)
@@ -94,9 +98,14 @@ class Steps:
 
     async def _review(self, state: RemediationState, step: Take, deadline: float | None) -> None:
         started = self._clock.monotonic_seconds()
-        reports = [
-            await self._review_once(state, step, reviewer, deadline) for reviewer in self._reviewers
-        ]
+        reports: list[Report] = []
+        unrunnable = ""
+        for reviewer in self._reviewers:
+            report, is_unrunnable = await self._review_once(state, step, reviewer, deadline)
+            reports.append(report)
+            if is_unrunnable:
+                unrunnable = report.problem
+                break
         reach("reports-read")
         tree = await tree_revision(self._tree)
         counts = await self._lease.record_review(tuple(reports), tree=tree)
@@ -114,20 +123,23 @@ class Steps:
                 problem="; ".join(problems),
             )
         )
+        _refuse_unrunnable(state, step, unrunnable)
 
     async def _review_once(
         self, state: RemediationState, step: Take, reviewer: Reviewer, deadline: float | None
-    ) -> Report:
+    ) -> tuple[Report, bool]:
+        """What *reviewer* reports, and whether its command cannot be run."""
         known_format = _known_format(state, reviewer.name)
         timeout_seconds = self._shorter(reviewer.timeout_seconds, deadline)
         if timeout_seconds <= 0:
-            return Report(
+            report = Report(
                 reviewer=reviewer.name,
                 format=reviewer.format or known_format or "text",
                 findings=(),
                 is_complete=False,
                 problem=_NO_TIME,
             )
+            return report, False
         outcome = await self._run(
             state,
             step,
@@ -140,12 +152,13 @@ class Steps:
                 kind=StepKind.REVIEW,
             ),
         )
-        return await asyncio.to_thread(
+        report = await asyncio.to_thread(
             read_outcome, outcome, reviewer, tree=self._tree, known_format=known_format
         )
+        return report, outcome.is_unrunnable
 
     async def _fix(self, state: RemediationState, step: Take, deadline: float | None) -> None:
-        seconds, problem = 0.0, _NO_TIME
+        seconds, problem, is_unrunnable = 0.0, _NO_TIME, False
         timeout_seconds = self._shorter(self._fixer.timeout_seconds, deadline)
         if timeout_seconds > 0:
             outcome = await self._run(
@@ -160,7 +173,7 @@ class Steps:
                     kind=StepKind.FIX,
                 ),
             )
-            seconds = outcome.duration_seconds
+            seconds, is_unrunnable = outcome.duration_seconds, outcome.is_unrunnable
             problem = outcome.problem and with_tail(outcome.problem, outcome.stderr_tail)
         tree = await tree_revision(self._tree)
         is_changed = await self._lease.record_fix(tree=tree, problem=problem)
@@ -174,6 +187,7 @@ class Steps:
                 problem=problem,
             )
         )
+        _refuse_unrunnable(state, step, problem if is_unrunnable else "")
 
     async def _run(self, state: RemediationState, step: Take, command: StepCommand) -> StepOutcome:
         self._observe(
@@ -221,6 +235,15 @@ class Steps:
                 task_id=state.task_id,
             ) from error
         return {"MENDLOOP_BRIEF": str(markdown), "MENDLOOP_BRIEF_JSON": str(data)}
+
+
+def _refuse_unrunnable(state: RemediationState, step: Take, problem: str) -> None:
+    if problem:
+        raise RunError(
+            f"task {state.task_id}: the {step.kind} cannot be run: {problem}; put that right, then "
+            "run the same again",
+            task_id=state.task_id,
+        )
 
 
 def _environment(state: RemediationState) -> dict[str, str]:

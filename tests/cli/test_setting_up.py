@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_init_writes_what_run_reads(bare: User) -> None:
     assert ["ruff", "pytest"] == [review.name for review in config.review]
     assert "tree" == config.task
     assert str(config.loop.fix).startswith("claude -p ")
-    assert "ruff, pytest" in done.out
+    assert "reviewers: ruff, pytest" in done.out
     assert 7 < (bare.tree / "mendloop.toml").read_text().count("# ")
 
 
@@ -56,12 +57,24 @@ def test_init_leaves_a_file_as_it_is(bare: User) -> None:
     assert "task = 'mine'\n" == path.read_text()
 
 
-def test_init_in_an_empty_folder_writes_an_example(bare: User) -> None:
-    """Without tools the file still parses, and shows how a reviewer is written."""
-    assert 0 == bare("init").code
-    content = tomllib.loads((bare.tree / "mendloop.toml").read_text())
+def test_init_in_an_empty_folder_names_nothing_that_is_not_there(bare: User) -> None:
+    """Without tools the file shows how they are written; until then a run says what is missing."""
+    done = bare("init")
+    path = bare.tree / "mendloop.toml"
 
+    assert 0 == done.code
+    assert "reviewers: none found, write your own into it" in done.out
+    assert "fixer: none found, write your own into it" in done.out
+    assert 2 == bare("run").code
+    assert "--review CMD is missing" in bare("run").err
+    path.write_text(
+        re.sub(
+            r"^#(?=fix|\[|name|command|format|timeout)", "", path.read_text(), flags=re.MULTILINE
+        )
+    )
+    content = tomllib.loads(path.read_text())
     assert ["check"] == [review["name"] for review in content["review"]]
+    assert "./fix.sh" == content["loop"]["fix"]
 
 
 def test_a_folder_without_a_file_sets_nothing(tmp_path: Path) -> None:

@@ -87,6 +87,11 @@ class StepOutcome(msgspec.Struct, frozen=True, kw_only=True):
     duration_seconds: float = 0.0
 
     @property
+    def is_unrunnable(self) -> bool:
+        """Whether the shell found no such command, or none that may be executed."""
+        return self.exit_code in {_NOT_EXECUTABLE, _NOT_FOUND}
+
+    @property
     def problem(self) -> str:
         """What went wrong, in words; "" where the command ended with exit code 0."""
         if self.is_timeout:

@@ -78,7 +78,7 @@ _FIXERS = {
     "codex": 'codex exec --full-auto "Fix the findings in $MENDLOOP_BRIEF"',
     "aider": 'aider --yes-always --message-file "$MENDLOOP_BRIEF"',
 }
-_OWN_FIXER = "./fix.sh"
+_NONE_FOUND = "none found, write your own into it"
 
 
 @click.command
@@ -107,8 +107,9 @@ def init(directory: Path) -> None:
     except OSError as error:
         raise ValidationError(f"{path} cannot be written: {error.strerror}") from error
     names = ", ".join(tool.name for tool in tools)
-    print_line(f"wrote {path}; reviewers found: {names or 'none, write your own into it'}")
-    print_line(f"fixer: {_FIXERS.get(fixer, _OWN_FIXER)}")
+    print_line(f"wrote {path}")
+    print_line(f"reviewers: {names or _NONE_FOUND}")
+    print_line(f"fixer: {_FIXERS.get(fixer, _NONE_FOUND)}")
     print_line("next: read it, then `mendloop run`")
 
 
@@ -136,31 +137,30 @@ def _content(directory: Path, tools: list[_Tool], fixer: str) -> str:
         "[loop]",
         "# The fixer: a shell line. It reads its brief, the open findings with the worst first, from",
         "# the file $MENDLOOP_BRIEF (Markdown) or $MENDLOOP_BRIEF_JSON, and changes files here.",
-        f"fix = {_quoted(_FIXERS.get(fixer, _OWN_FIXER))}",
+        f"fix = {_quoted(_FIXERS[fixer])}" if fixer else '#fix = "./fix.sh"',
         'fix_timeout = "1h"',
         "# Stop after so many fixes. A limit that `mendloop resume` raised stays raised.",
         "max_iterations = 10",
         "# Stop when so many reviews in a row leave the same findings open.",
         "no_progress_rounds = 3",
         "# Stop when this time is spent.",
-        '# budget = "2h"',
+        '#budget = "2h"',
         "# Try a step that fails so often.",
         "step_attempts = 3",
     ]
     for tool in tools:
         lines += ["", *_review_lines(tool.name, tool.command, tool.format)]
     if not tools:
-        example = _review_lines("check", "./check.sh", "text")
         lines += [
             "",
             "# A reviewer reports on its standard output, or into $MENDLOOP_REPORT.",
-            *example,
+            *(f"#{line}" for line in _review_lines("check", "./check.sh", "text")),
         ]
     lines += [
         "",
         "# Formats: sarif, junit, jsonl, text; without the key it is recognised. A review with an",
         "# exit code that is not in ok_exit_codes counts as failed, and resolves nothing:",
-        "# ok_exit_codes = [0, 1]",
+        "#ok_exit_codes = [0, 1]",
     ]
     return "\n".join(lines) + "\n"
 
