@@ -51,16 +51,16 @@ __all__ = [
     "read_chunk",
 ]
 
-COMMITS_KEPT = 16
+COMMITS_KEPT = 4
 """The head keeps at least this many commits, unless they hold too many changes."""
 
-SEAL_BATCH = 16
-"""So many commits beyond `COMMITS_KEPT` are sealed in one chunk: one extra write in 16."""
+SEAL_BATCH = 12
+"""So many commits beyond `COMMITS_KEPT` are sealed in one chunk: one extra write in 12."""
 
 CHANGES_KEPT = 256
 """The head's commits hold at most this many changes, of some 150 bytes each: below 40 kB."""
 
-POINTERS_KEPT = 16
+POINTERS_KEPT = 8
 """So many pointers of one depth beyond as many are sealed in turn: the head grows with the logarithm."""
 
 FOLD_LIMIT = 64
