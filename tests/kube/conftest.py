@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plugins import Plugin
 from wire import Pki, Wire, ask, ask_with_kubectl
 
 from controlplane import program
@@ -40,6 +41,12 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
+@pytest.fixture
+def plugin(tmp_path: Path) -> Plugin:
+    """A plugin beside the kubeconfig."""
+    return Plugin(tmp_path)
+
+
 class Kubeconfigs:
     """Writes kubeconfigs with one context for one server."""
 
@@ -60,8 +67,8 @@ class Kubeconfigs:
         Write one and return its path.
 
         Values that begin with "@" are the content of that file, in base64; "$SERVER", "$PYTHON" and
-        "$HERE" stand for the server's URL, this Python and the folder. A member that is None is
-        left out.
+        "$HERE" stand for the server's URL, this Python and the folder, and "$NULL" for null. A member that
+        is None is left out.
         """
         whole = {"server": "$SERVER", "certificate-authority": "ca.pem"} | (cluster or {})
         content = {
@@ -83,6 +90,8 @@ class Kubeconfigs:
             return [self._filled(part) for part in value]
         if not isinstance(value, str):
             return value
+        if value == "$NULL":
+            return None
         if value.startswith("@"):
             return self._pki.data(value[1:])
         for name, text in (

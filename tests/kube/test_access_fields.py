@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -92,7 +93,7 @@ ROWS = [
     Row("server with a slash", {"server": "$SERVER/"}, {"token": "t"}, "Bearer t"),
     Row("server with a path", {"server": "$SERVER/k8s/c1"}, {"token": "t"}, "Bearer t"),
     Row("no compression", {"disable-compression": True}, {"token": "t"}, "Bearer t", accepts=""),
-    Row("null members", {"proxy-url": None}, {"token": "t", "exec": None}, "Bearer t"),
+    Row("null members", {"proxy-url": "$NULL"}, {"token": "t", "exec": "$NULL"}, "Bearer t"),
     Row("unknown members", {"colour": "red"}, {"token": "t", "shoe": {"size": 44}}, "Bearer t"),
     Row(
         "extensions",
@@ -205,7 +206,7 @@ ROWS = [
         {
             "tls-server-name": "api.example.com",
             "extensions": [
-                {"name": "client.authentication.k8s.io/exec", "extension": {"audience": ""}}
+                {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "$NULL"}}
             ],
         },
         {
@@ -217,7 +218,7 @@ ROWS = [
                 provideClusterInfo=True,
             )
         },
-        'Bearer {"certificate-authority-data": true, "config": {"audience": ""}, '
+        'Bearer {"certificate-authority-data": true, "config": {"audience": null}, '
         '"server": "https://127.0.0.1:", "tls-server-name": "api.example.com"}',
         server_name="api.example.com",
     ),
@@ -280,6 +281,57 @@ async def test_each_field_arrives_as_kubectl_sends_it(
         row.authorization, row.impersonation, row.certificate, row.server_name, row.accepts
     )
     assert [expected] == [canonical(seen) for seen in wire.seen]
+
+
+async def test_a_kubeconfig_is_yaml(asker: Any, wire: Wire, tmp_path: Path) -> None:
+    """Comments, a date that is a token, a null, a member that others use: as kubectl reads them."""
+    path = tmp_path / "config"
+    path.write_text(f"""\
+# By hand.
+apiVersion: v1
+kind: Config
+preferences: {{}}
+current-context: x
+clusters:
+- name: c
+  cluster: &cluster
+    server: {wire.url}
+    certificate-authority: ca.pem
+    proxy-url:
+- {{name: d, cluster: *cluster}}
+users:
+- name: u
+  user:
+    as-groups: null
+    token: 2026-11-24
+contexts:
+- name: x
+  context: {{cluster: d, user: u}}
+""")
+
+    await asker.ask(kubeconfig=str(path))
+
+    assert ["Bearer 2026-11-24"] == [seen.authorization for seen in wire.seen]
+
+
+async def test_an_authority_need_not_be_a_root(asker: Any, pki: Pki, kubeconfigs: Any) -> None:
+    """An authority that a higher one has signed is enough, without the higher one."""
+    async with Wire(pki.branch_context("127.0.0.1")) as branch:
+        cluster = {"server": branch.url, "certificate-authority": "branch.pem"}
+
+        await asker.ask(kubeconfig=kubeconfigs.write(cluster, {"token": "t"}))
+
+    assert ["Bearer t"] == [seen.authorization for seen in branch.seen]
+
+
+async def test_an_old_authority_is_enough(asker: Any, pki: Pki, kubeconfigs: Any) -> None:
+    """Certificates without the extensions that Python 3.13 asks for are good enough for clusters."""
+    async with Wire(pki.plain_context("127.0.0.1")) as old:
+        cluster = {"server": old.url, "certificate-authority": "plain.pem"}
+
+        await asker.ask(kubeconfig=kubeconfigs.write(cluster, {"token": "t"}))
+
+    assert ["Bearer t"] == [seen.authorization for seen in old.seen]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -264,6 +264,7 @@ async def test_each_fault_is_named(
         (b"a: *hunter2", "the kubeconfig $FILE is not YAML at line 1, column 4: correct it"),
         (b"a: !hunter2 x", "the kubeconfig $FILE is not YAML at line 1, column 4: correct it"),
         (b"a: \x00", "the kubeconfig $FILE is not YAML: correct it"),
+        (b"[" * 5000 + b"]" * 5000, "the kubeconfig $FILE is not YAML: correct it"),
         (b"\xff\xfe\x00", "the kubeconfig $FILE is not YAML: correct it"),
         (b"a: 1\n---\na: 2", "the kubeconfig $FILE is not YAML at line 2, column 1: correct it"),
         (b"hunter2", "the kubeconfig $FILE is not valid: Expected `object`, got `str`"),
@@ -281,6 +282,12 @@ async def test_each_fault_is_named(
         (
             b"contexts: [{name: b}, {name: a}]",
             "$FILE has no current-context: choose a context; there is: a, b",
+        ),
+        (
+            b"contexts: [" + b", ".join(b"{name: c%02d}" % n for n in range(14)) + b"]",
+            "$FILE has no current-context: choose a context; there is: "
+            + ", ".join(f"c{n:02}" for n in range(12))
+            + " and 2 more",
         ),
         (
             b"{current-context: x, contexts: [{name: a}]}",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
 import json
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -13,6 +15,10 @@ from typing import NamedTuple, Self
 import aiohttp
 import trustme
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from mendloop.kube.access import Access
 
@@ -67,6 +73,43 @@ class Pki:
         self._ca.issue_cert(*names).configure_cert(context)
         context.load_verify_locations(str(self.folder / "ca.pem"))
         context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+    def branch_context(self, *names: str) -> ssl.SSLContext:
+        """What a server needs whose authority, in branch.pem, is no root."""
+        branch = self._ca.create_child_ca()
+        branch.cert_pem.write_to_path(str(self.folder / "branch.pem"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        branch.issue_cert(*names).configure_cert(context)
+        return context
+
+    def plain_context(self, address: str) -> ssl.SSLContext:
+        """What a server needs whose authority, in plain.pem, links its certificates by name alone."""
+        names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n)]) for n in ("old", "leaf")]
+        keys = [ec.generate_private_key(ec.SECP256R1()) for _ in names]
+        alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        extensions = [
+            (x509.BasicConstraints(ca=True, path_length=None), False),
+            (alternative, False),
+        ]
+        now = datetime.now(UTC)
+        pems = []
+        for name, key, (extension, is_critical) in zip(names, keys, extensions, strict=True):
+            builder = x509.CertificateBuilder().subject_name(name).issuer_name(names[0])
+            builder = builder.public_key(key.public_key()).serial_number(len(pems) + 1)
+            builder = builder.not_valid_before(now - timedelta(days=1))
+            builder = builder.not_valid_after(now + timedelta(days=1))
+            signed = builder.add_extension(extension, is_critical).sign(keys[0], hashes.SHA256())
+            pems.append(signed.public_bytes(serialization.Encoding.PEM))
+        (self.folder / "plain.pem").write_bytes(pems[0])
+        secret = keys[1].private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        (self.folder / "plain-leaf.pem").write_bytes(pems[1] + secret)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / "plain-leaf.pem")
         return context
 
     def data(self, name: str) -> str:

@@ -156,8 +156,9 @@ async def load_access(
             f"there is no way to a cluster: there is no kubeconfig {', '.join(paths)}, and this "
             "is no Pod with a ServiceAccount; set KUBECONFIG to a file"
         )
-    names = ", ".join(config.context_names()) or "none"
-    raise AccessError(f"{config} has no current-context: choose a context; there is: {names}")
+    raise AccessError(
+        f"{config} has no current-context: choose a context; there is: {config.listed_contexts()}"
+    )
 
 
 def _by_kubeconfig(

@@ -31,6 +31,8 @@ __all__ = [
     "kubeconfig_paths",
 ]
 
+_LISTED_NAMES = 12
+
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """What a kubeconfig is made of; shown without its members, since some of them are secrets."""
@@ -207,9 +209,9 @@ class Kubeconfig:
             namespace=chosen.namespace,
         )
 
-    def context_names(self) -> list[str]:
-        """The names of all contexts, for messages."""
-        return sorted(self._contexts.parts)
+    def listed_contexts(self) -> str:
+        """The names of the contexts, for messages."""
+        return self._contexts.listed()
 
     def __str__(self) -> str:
         """The files that were read, for messages."""
@@ -244,11 +246,17 @@ class _Names(Generic[_T]):
         try:
             return self.parts[name]
         except KeyError:
-            known = ", ".join(sorted(self.parts)) or "none"
             raise AccessError(
                 f"there is no {self._kind} {name!a} in {', '.join(paths) or 'any kubeconfig'}; "
-                f"there is: {known}"
+                f"there is: {self.listed()}"
             ) from None
+
+    def listed(self) -> str:
+        """The names, as many as a message can bear."""
+        names = sorted(self.parts)
+        more = len(names) - _LISTED_NAMES
+        shown = ", ".join(names[:_LISTED_NAMES]) or "none"
+        return f"{shown} and {more} more" if more > 0 else shown
 
 
 def kubeconfig_paths(kubeconfig: str | None) -> list[str]:
@@ -263,7 +271,7 @@ def kubeconfig_paths(kubeconfig: str | None) -> list[str]:
         return [kubeconfig]
     listed = os.environ.get("KUBECONFIG", "")
     if listed:
-        return list(dict.fromkeys(path for path in listed.split(os.pathsep) if path))
+        return [path for path in listed.split(os.pathsep) if path]
     return [os.path.expanduser("~/.kube/config")]  # noqa: PTH111 - a Path fails where nobody is at home
 
 
@@ -294,7 +302,7 @@ def _parsed(path: str, content: bytes) -> _File:
         AccessError: It is no kubeconfig.
     """
     try:
-        loaded = yaml.load(content, _Loader)  # noqa: S506 - it is a safe loader
+        loaded = _without_nulls(yaml.load(content, _Loader))  # noqa: S506 - it is a safe loader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -302,7 +310,7 @@ def _parsed(path: str, content: bytes) -> _File:
     except (yaml.YAMLError, ValueError, RecursionError):
         raise AccessError(f"the kubeconfig {path} is not YAML: correct it") from None
     try:
-        file = msgspec.convert({} if loaded is None else _without_nulls(loaded), _File)
+        file = msgspec.convert({} if loaded is None else loaded, _File)
     except msgspec.ValidationError as error:
         raise AccessError(f"the kubeconfig {path} is not valid: {error}") from None
     if (file.kind, file.api_version) != ("Config", "v1"):
