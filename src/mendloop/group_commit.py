@@ -12,6 +12,7 @@ import contextlib
 import random
 import secrets
 from collections import OrderedDict, deque
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -365,8 +366,7 @@ def _own_error(error: Exception, waiting: _Waiting) -> StateError:
     if not isinstance(error, StateError):
         own = StateError(repr(error))
     else:
-        own = type(error).__new__(type(error), *error.args)
-        vars(own).update(vars(error))
+        own = copy(error)
         if isinstance(own, OutcomeUnknown):
             own.op_id = waiting.request.op_id
     own.__cause__ = error

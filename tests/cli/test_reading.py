@@ -28,6 +28,15 @@ READING = (
 )
 
 
+MAKE_NO_TASK = (
+    *READING,
+    ("pause", "demo", "--reason", "x"),
+    ("resume", "demo"),
+    ("stop", "demo"),
+    ("feedback", "add", "demo", "--severity", "Low", "--issue-type", "Bug", "--description", "x"),
+)
+
+
 @pytest.fixture
 def demo(quick: Quick) -> Quick:
     """A task with two iterations, two findings and a pause behind it."""
@@ -160,6 +169,7 @@ def test_feedback_list_selects(demo: Quick) -> None:
 @pytest.mark.parametrize("command", READING[1:], ids=" ".join)
 def test_a_task_that_is_not_there_is_named(quick: Quick, command: tuple[str, ...]) -> None:
     """Exit code 3, and where to look."""
+    quick("increment", "another")
     done = quick(*command)
 
     assert 3 == done.code
@@ -169,6 +179,7 @@ def test_a_task_that_is_not_there_is_named(quick: Quick, command: tuple[str, ...
 
 def test_json_errors_are_objects_too(quick: Quick) -> None:
     """With -o json standard error also holds an object that names class, message and task."""
+    quick("increment", "another")
     done = quick("show", "demo", "-o", "json")
     line, error = done.err.splitlines()
 
@@ -176,3 +187,24 @@ def test_json_errors_are_objects_too(quick: Quick) -> None:
     told = json.loads(error)
     assert ("StateNotFound", "demo") == (told["error"], told["task_id"])
     assert {"error", "message", "task_id"} == set(told)
+
+
+@pytest.mark.parametrize("command", MAKE_NO_TASK, ids=lambda command: " ".join(command[:2]))
+@pytest.mark.parametrize("store", ["", "sqlite:sub/typo.db"])
+def test_what_makes_no_task_makes_no_store(
+    user: User, quick: Quick, command: tuple[str, ...], store: str
+) -> None:
+    """Where there is no store there are no tasks: it is named, and nothing is made."""
+    place = str(user.tree / "sub" / "typo.db") if store else str(user.store)
+    option = ("--store", store) if store else ()
+    done = quick(*command, *option)
+
+    if command == ("list",):
+        assert (0, "") == (done.code, done.err)
+        assert f"no tasks in {store or f'sqlite:{place}'} yet" in done.out
+        assert {"tasks": []} == quick(*command, *option, "-o", "json").json()
+    else:
+        assert (3, "") == (done.code, done.out)
+        assert f"there is no store {place}, and so no task" in done.err
+    assert not (user.folder / "state").exists()
+    assert [] == list(user.tree.iterdir())

@@ -30,17 +30,17 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-async def _open_sqlite(place: str) -> Store:
+async def _open_sqlite(place: str, *, must_exist: bool) -> Store:
     from mendloop.stores.sqlite import open_sqlite
 
-    return await open_sqlite(_home_path(place))
+    return await open_sqlite(_home_path(place), must_exist=must_exist)
 
 
 def _home_path(place: str) -> Path:
     return Path(place).expanduser()
 
 
-_STORES: dict[str, tuple[str, Callable[[str], Awaitable[Store]]]] = {
+_STORES: dict[str, tuple[str, Callable[..., Awaitable[Store]]]] = {
     "sqlite": ("sqlite:PATH", _open_sqlite),
 }
 
@@ -65,12 +65,13 @@ def store_spec(session: Session) -> str:
 
 @asynccontextmanager
 async def open_manager(
-    session: Session, *, door: str = "cli", clock: Clock | None = None
+    session: Session, *, must_exist: bool, door: str = "cli", clock: Clock | None = None
 ) -> AsyncIterator[StateManager]:
     """
     Open the store, and a manager on it.
 
     Args:
+        must_exist: Make no store where there is none.
         door: How changes come in, for the history.
         clock: The time; this machine's if not given.
 
@@ -78,7 +79,7 @@ async def open_manager(
         click.UsageError: The spec is not understood.
         StateError: The store refuses.
     """
-    store = await _open_store(store_spec(session))
+    store = await _open_store(store_spec(session), must_exist=must_exist)
     try:
         async with StateManager(store, by=session.by, door=door, clock=clock) as manager:
             yield manager
@@ -86,18 +87,31 @@ async def open_manager(
         await store.close()
 
 
-def with_manager(session: Session, action: Callable[[StateManager], Awaitable[_T]]) -> _T:
-    """Run *action* on a manager of the store that *session* names."""
+def with_manager(
+    session: Session,
+    action: Callable[[StateManager], Awaitable[_T]],
+    *,
+    must_exist: bool = True,
+) -> _T:
+    """
+    Run *action* on a manager of the store that *session* names.
+
+    Args:
+        must_exist: Only what makes a task makes a store for it.
+
+    Raises:
+        StoreNotFound: There is no store, and it *must_exist*.
+    """
     import asyncio
 
     async def act() -> _T:
-        async with open_manager(session) as manager:
+        async with open_manager(session, must_exist=must_exist) as manager:
             return await action(manager)
 
     return asyncio.run(act())
 
 
-async def _open_store(spec: str) -> Store:
+async def _open_store(spec: str, *, must_exist: bool) -> Store:
     scheme, colon, place = spec.partition(":")
     if not colon or scheme not in _STORES:
         known = ", ".join(example for example, _ in _STORES.values())
@@ -105,7 +119,7 @@ async def _open_store(spec: str) -> Store:
     example, opener = _STORES[scheme]
     if not place:
         raise click.UsageError(f"the store {spec!a} names no place; it is written {example}")
-    return await opener(place)
+    return await opener(place, must_exist=must_exist)
 
 
 def make_runner(folder: WorkFolder, token: str) -> Runner:

@@ -57,7 +57,9 @@ class Drive:
         Raises:
             Interrupted: A signal has ended it; it was said where it stands.
         """
-        opened = composition.open_manager(self._session, door="run", clock=SteadyClock())
+        opened = composition.open_manager(
+            self._session, must_exist=False, door="run", clock=SteadyClock()
+        )
         async with opened as manager:
             plan = self._plan(await manager.get_state(self._task_id))
             try:

@@ -72,6 +72,7 @@ ERROR_CODES: dict[type[errors.StateError], ExitCode] = {
     errors.ReadOnlyState: ExitCode.UNREADABLE,
     errors.OutcomeUnknown: ExitCode.OUTCOME_UNKNOWN,
     errors.StoreError: ExitCode.STORE_FAILED,
+    errors.StoreNotFound: ExitCode.NOT_FOUND,
     errors.DocumentExists: ExitCode.REFUSED,
     errors.RevisionConflict: ExitCode.REFUSED,
     errors.StoreUnavailable: ExitCode.STORE_FAILED,

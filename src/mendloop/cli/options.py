@@ -16,8 +16,6 @@ SEVERITIES = ("Low", "Medium", "High", "Critical")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-task_argument = click.argument("task_id", metavar="TASK")
-
 
 def duration(text: str) -> float:
     """Read a time such as 90, 90s, 15m or 1h30m in seconds."""
@@ -28,6 +26,15 @@ def duration(text: str) -> float:
         return parse_duration(text)
     except ValidationError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _check_task(_context: click.Context, _parameter: click.Parameter, task_id: str) -> str:
+    from mendloop.core.names import check_task_id
+
+    return check_task_id(task_id)
+
+
+task_argument = click.argument("task_id", metavar="TASK", callback=_check_task)
 
 
 def shared_options(command: _F) -> _F:

@@ -20,6 +20,7 @@ caller would do differently. The tree::
     ├── ReadOnlyState               written by a newer version: shown, never overwritten
     ├── OutcomeUnknown              the store fell silent; ask again with the same op_id
     ├── StoreError                  the store said no (the specification's KubernetesError)
+    │   ├── StoreNotFound           there is none in this place, and none was to be made
     │   ├── DocumentExists          create found the key taken
     │   ├── RevisionConflict        the document moved since it was read
     │   ├── StoreUnavailable        for now; retryable. maybe_stored: the write may have landed
@@ -33,6 +34,8 @@ caller would do differently. The tree::
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 __all__ = [
     "AccessError",
@@ -52,6 +55,7 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreFull",
+    "StoreNotFound",
     "StoreReadOnly",
     "StoreTooNew",
     "StoreUnavailable",
@@ -80,6 +84,14 @@ class StateError(Exception):
         text = message or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0]
         super().__init__(text)
         self.task_id = task_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by content: `__init__` asks for more than the message."""
+        return _bare, (type(self), *self.args), vars(self)
+
+
+def _bare(kind: type[StateError], *args: Any) -> StateError:
+    return kind.__new__(kind, *args)
 
 
 class ValidationError(StateError):
@@ -202,6 +214,10 @@ class OutcomeUnknown(StateError):
 
 class StoreError(StateError):
     """The store refused or failed."""
+
+
+class StoreNotFound(StoreError):
+    """There is no store in this place, and none was to be made."""
 
 
 class DocumentExists(StoreError):

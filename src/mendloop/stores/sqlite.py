@@ -32,16 +32,18 @@ _POLL_SECONDS = 0.2
 
 
 async def open_sqlite(
-    path: str | os.PathLike[str], *, busy_timeout_seconds: float = 30.0
+    path: str | os.PathLike[str], *, must_exist: bool = False, busy_timeout_seconds: float = 30.0
 ) -> SqliteStore:
     """
     Open the store in *path*; the file and its folders are made where they are missing.
 
     Args:
         path: The file, on a local disk. New folders are for this user only, and so is the file.
+        must_exist: Make nothing.
         busy_timeout_seconds: How long a call waits for other processes before it gives up.
 
     Raises:
+        StoreNotFound: There is none, and it *must_exist*.
         StoreCorrupt: It is a folder, empty, damaged, or another program's.
         StoreTooNew: A newer mendloop laid it out; nothing was touched.
         StoreReadOnly: There is none and it cannot be made.
@@ -52,7 +54,7 @@ async def open_sqlite(
     """
     file = Path(path)
     try:
-        session = Session(file, busy_timeout_seconds)
+        session = Session(file, busy_timeout_seconds, must_exist=must_exist)
     except OSError as error:
         raise from_os(error, file) from error
     worker = Worker(f"mendloop-{file.name}")

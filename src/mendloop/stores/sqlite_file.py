@@ -16,7 +16,13 @@ from typing import NamedTuple
 
 import apsw
 
-from mendloop.core.errors import StoreCorrupt, StoreError, StoreReadOnly, StoreTooNew
+from mendloop.core.errors import (
+    StoreCorrupt,
+    StoreError,
+    StoreNotFound,
+    StoreReadOnly,
+    StoreTooNew,
+)
 from mendloop.stores.sqlite_errors import from_sqlite
 
 __all__ = ["APPLICATION_ID", "LAYOUT", "Opened", "network_mount", "open_file"]
@@ -94,14 +100,16 @@ class Opened(NamedTuple):
     is_frozen: bool
 
 
-def open_file(path: Path) -> Opened:
+def open_file(path: Path, *, must_exist: bool) -> Opened:
     """
     Open the store in *path*, made first where there is none.
 
     Args:
         path: Free of symbolic links.
+        must_exist: Make nothing.
 
     Raises:
+        StoreNotFound: There is none, and it *must_exist*.
         StoreCorrupt: It is a folder, empty, damaged, or another program's.
         StoreTooNew: A newer mendloop laid it out; nothing was touched.
         StoreReadOnly: It has a log that cannot be read without writing.
@@ -111,7 +119,11 @@ def open_file(path: Path) -> Opened:
     """
     _refuse_name(path)
     _refuse_network(path)
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        if must_exist:
+            raise StoreNotFound(f"there is no store {path}, and so no task") from error
         _make(path)
     if path.is_dir():
         raise StoreCorrupt(

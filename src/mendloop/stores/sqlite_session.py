@@ -87,14 +87,16 @@ class Session:
     Not for more than one thread.
     """
 
-    def __init__(self, path: Path, busy_timeout_seconds: float) -> None:
+    def __init__(self, path: Path, busy_timeout_seconds: float, *, must_exist: bool) -> None:
         """
         Open nothing yet.
 
         Args:
             path: The store's file.
             busy_timeout_seconds: How long a call waits for other processes.
+            must_exist: Make no file where there is none.
         """
+        self._must_exist = must_exist
         self._path = Path(os.path.realpath(path))
         self._path_text = str(self._path)
         self._busy_timeout_seconds = busy_timeout_seconds
@@ -105,7 +107,7 @@ class Session:
         self._identity = (0, 0)
 
     def open(self) -> None:
-        """Open and check the file; made first where there is none."""
+        """Open and check the file; made first where there is none and it need not exist."""
         self._patiently(self._ready)
 
     def read(self, action: Callable[[apsw.Connection], _T]) -> _T:
@@ -165,7 +167,7 @@ class Session:
 
     def _ready(self) -> apsw.Connection:
         if self._connection is None:
-            self._connection, self._is_frozen = open_file(self._path)
+            self._connection, self._is_frozen = open_file(self._path, must_exist=self._must_exist)
             self._identity = self._identify()
         elif self._identity != self._identify():
             raise StoreUnavailable(

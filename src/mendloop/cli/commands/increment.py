@@ -50,7 +50,7 @@ def increment(
                 raise
             return await start(manager)
 
-    iteration = with_manager(session, start_after_the_dead)
+    iteration = with_manager(session, start_after_the_dead, must_exist=False)
     emit(
         session,
         {"task_id": task_id, "iteration": iteration},

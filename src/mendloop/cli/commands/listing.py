@@ -23,8 +23,12 @@ def list_tasks(session: Session) -> None:
     """List all tasks: where each is, what is open, who works on it."""
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit
+    from mendloop.core.errors import StoreNotFound
 
-    tasks = with_manager(session, _read)
+    try:
+        tasks = with_manager(session, _read)
+    except StoreNotFound:
+        tasks = []
     emit(session, {"tasks": tasks}, lambda: _show(session, tasks))
 
 
@@ -64,10 +68,12 @@ def _summary(state: RemediationState) -> dict[str, Any]:
 
 def _show(session: Session, tasks: list[dict[str, Any]]) -> None:
     from mendloop.cli import words
+    from mendloop.cli.composition import store_spec
     from mendloop.cli.printing import print_line, print_table
 
     if not tasks:
-        print_line("no tasks yet; `mendloop run TASK --review CMD --fix CMD` begins one")
+        begin = f"mendloop run TASK --review CMD --fix CMD{session.store_option}"
+        print_line(f"no tasks in {store_spec(session)} yet; `{begin}` begins one")
         return
     rows = [
         [task["task_id"], f"unreadable: {task['problem']}", "", "", "", ""]
