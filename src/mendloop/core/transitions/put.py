@@ -64,10 +64,10 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
             mine, incarnation=context.token, commit=0, lease=Lease(), commits=(), sealed=()
         )
     else:
-        _refuse_stale(state, given, context)
-        _refuse_loss(state, given)
         kept = ledger_of(state, context)
+        _refuse_stale(state, given, context)
         check_not_run_by_others(state, kept, None)
+        _refuse_loss(state, given)
         ours = _replace(mine, lease=kept.lease, commits=kept.commits, sealed=kept.sealed)
     return Transition(
         state=_readable(revise(given, ours, last_update=context.now)),
