@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -342,3 +343,37 @@ def test_a_completed_task_with_a_new_finding_is_no_success(
     assert 11 == refused.code
     assert "1 findings came in since" in refused.err
     assert "mendloop resume demo" in refused.err
+
+
+def _git(todo: User) -> None:
+    subprocess.run(["git", "init", "-q", "."], cwd=todo.tree, check=True)
+
+
+@pytest.mark.parametrize("prepare", [lambda _: None, _git], ids=["plain", "git"])
+@pytest.mark.parametrize("place", ["--store", "XDG_STATE_HOME"])
+def test_a_store_in_the_work_tree_is_no_part_of_it(
+    todo: User, loop_arguments: tuple[str, ...], prepare: Callable[[User], None], place: str
+) -> None:
+    """What mendloop writes is no change of the tree: it is refused there unless it is ignored."""
+    prepare(todo)
+    option, environment = ("--store", "sqlite:own/s.db"), {}
+    if place != "--store":
+        option, environment = (), {place: str(todo.tree / "own")}
+    refused = todo("run", "demo", *loop_arguments, *option, **environment)
+
+    assert 2 == refused.code
+    assert f"is inside the work tree {todo.tree}" in refused.err
+    assert not (todo.tree / "own").exists()
+    todo.write(".gitignore", "own/\n")
+    ran = todo("run", "demo", *loop_arguments, *option, **environment)
+    assert (0 if (todo.tree / ".git").exists() else 2) == ran.code
+
+
+def test_half_an_ignored_store_is_not_ignored(todo: User, loop_arguments: tuple[str, ...]) -> None:
+    """The files that SQLite keeps beside a store are to be ignored as well."""
+    _git(todo)
+    todo.write(".gitignore", "*.db\n")
+    refused = todo("run", "demo", *loop_arguments, "--store", "sqlite:s.db")
+
+    assert 2 == refused.code
+    assert f"{todo.tree / 's.db-wal'} is inside the work tree" in refused.err

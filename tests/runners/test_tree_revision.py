@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mendloop.runners.worktree import tree_revision
+from mendloop.runners.worktree import is_content, tree_revision
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -277,3 +277,36 @@ async def test_a_change_in_the_same_tick_as_the_index_counts(repository: Path) -
         os.utime(path, ns=tick)
 
     assert before != await tree_revision(repository)
+
+
+IN_A_REPOSITORY = {
+    "state.db": True,
+    "sub/state.db": True,
+    "a.txt": True,
+    "noise.log": False,
+    "sub/noise.log": False,
+    ".git/state.db": False,
+    "../state.db": False,
+}
+
+
+@pytest.mark.parametrize("path", IN_A_REPOSITORY)
+async def test_what_counts_in_a_repository(repository: Path, path: str) -> None:
+    """A file counts unless git ignores it, whether it is there or not."""
+    assert IN_A_REPOSITORY[path] == await is_content(repository, (repository / path).resolve())
+
+
+async def test_all_counts_in_a_folder_that_is_ignored_as_a_whole(repository: Path) -> None:
+    """There the content is hashed without git, so git's word on a file in it does not count."""
+    folder = repository / "noise.log"
+    folder.mkdir()
+
+    assert await is_content(folder, folder / "state.db")
+    assert not await is_content(folder, folder / "node_modules" / "state.db")
+
+
+async def test_what_counts_in_a_plain_folder(plain: Path) -> None:
+    """Without git a file counts unless it is in a cache or the like."""
+    assert await is_content(plain, plain / "sub" / "state.db")
+    assert not await is_content(plain, plain / ".venv" / "state.db")
+    assert not await is_content(plain, plain.parent / "state.db")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ __all__ = [
     "lock_folder",
     "make_runner",
     "open_manager",
+    "own_files",
     "store_spec",
     "with_manager",
 ]
@@ -61,6 +62,15 @@ def store_spec(session: Session) -> str:
     """The spec of the store that this call is about."""
     given = session.store or os.environ.get("MENDLOOP_STORE", "")
     return given or f"sqlite:{state_folder() / 'state.db'}"
+
+
+def own_files(session: Session, folder: WorkFolder) -> Iterator[Path]:
+    """What a run writes beside the work tree: the store's files, its locks, its briefs."""
+    scheme, _, place = store_spec(session).partition(":")
+    if scheme == "sqlite":
+        store = _home_path(place).resolve()
+        yield from (store.with_name(store.name + end) for end in ("", "-wal", "-shm"))
+    yield from (path.resolve() for path in (lock_folder(), folder.path))
 
 
 @asynccontextmanager

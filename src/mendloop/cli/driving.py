@@ -26,6 +26,7 @@ from mendloop.events import Event, Finished, IterationStarted, RunStarted
 from mendloop.loop import Loop, Plan
 from mendloop.manager import StateManager
 from mendloop.runners.identity import this_process
+from mendloop.runners.worktree import is_content
 
 __all__ = ["Drive"]
 
@@ -57,6 +58,7 @@ class Drive:
         Raises:
             Interrupted: A signal has ended it; it was said where it stands.
         """
+        await self._refuse_own_files()
         opened = composition.open_manager(
             self._session, must_exist=False, door="run", clock=SteadyClock()
         )
@@ -71,6 +73,16 @@ class Drive:
             if self._session.output == "table":
                 await self._say_end(manager, finished)
             return int(code_of_reason(finished.reason))
+
+    async def _refuse_own_files(self) -> None:
+        """Each write of mendloop's own would count as a change of the work tree."""
+        for path in composition.own_files(self._session, self._folder):
+            if await is_content(self._tree, path):
+                raise click.UsageError(
+                    f"{path} is inside the work tree {self._tree}, and what mendloop keeps there "
+                    "would count as a change of it: let git ignore it, or name another place "
+                    "(--store, XDG_STATE_HOME)"
+                )
 
     def _plan(self, state: RemediationState | None) -> Plan:
         try:

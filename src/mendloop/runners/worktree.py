@@ -12,10 +12,8 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +27,9 @@ import msgspec
 from mendloop.core.errors import RunError, WorkTreeBusy
 from mendloop.core.model import Child, Holder
 from mendloop.core.text import PATH_LIMIT_BYTES, clean
+from mendloop.runners import git
 
-__all__ = ["TreeUse", "WorkTreeLock", "tree_revision"]
+__all__ = ["TreeUse", "WorkTreeLock", "is_content", "tree_revision"]
 
 _RECORD_LIMIT_BYTES = 64 * 1024
 _TURN_SECONDS = 2.0
@@ -50,17 +49,6 @@ _SKIPPED = frozenset(
     }
 )
 _READ_WHOLE_BYTES = 8 * 1024 * 1024
-# What a user's configuration could run, or write outside the temporary folder, is switched off.
-_GIT = (
-    "git",
-    *("-c", "core.fsmonitor=false"),
-    *("-c", "core.hooksPath=/dev/null"),
-    *("-c", "core.splitIndex=false"),
-    *("-c", "core.safecrlf=false"),
-    *("-c", "core.fsync=none"),
-    *("-c", "gc.auto=0"),
-)
-_GIT_TIMEOUT_SECONDS = 300
 
 
 class TreeUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,6 +262,26 @@ def _turn(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+async def is_content(tree: Path, path: Path) -> bool:
+    """
+    Whether a file of this name counts in the revision of *tree*, be it there or not.
+
+    Args:
+        tree: Free of symbolic links.
+        path: Absolute and free of symbolic links.
+    """
+    return await asyncio.to_thread(_counts, tree, path)
+
+
+def _counts(tree: Path, path: Path) -> bool:
+    if not path.is_relative_to(tree):
+        return False
+    parts = path.relative_to(tree).parts
+    if git.is_ignored(tree, tree) is False:
+        return ".git" not in parts and not git.is_ignored(tree, path)
+    return _SKIPPED.isdisjoint(parts)
+
+
 def _try_flock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -294,60 +302,9 @@ def _read_record(handle: int) -> TreeUse | None:
 
 def _name_tree(tree: Path) -> str:
     try:
-        return f"git:{_hash_with_git(tree)}"
+        return f"git:{git.hash_folder(tree)}"
     except (OSError, ValueError, subprocess.SubprocessError):
         return f"sha256:{_hash_content(tree)}"
-
-
-def _hash_with_git(tree: Path) -> str:
-    """Let git add the whole folder to a copy of the index, with new objects kept elsewhere."""
-    with tempfile.TemporaryDirectory(prefix="mendloop-") as name:
-        environment = {key: value for key, value in os.environ.items() if key[:4] != "GIT_"}
-        environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
-        facts = _ask_git(
-            tree,
-            environment,
-            "rev-parse",
-            "--show-prefix",
-            "--git-path",
-            "index",
-            "--git-path",
-            "objects",
-        )
-        prefix, index, objects = facts.split("\n")
-        own_index, own_objects = Path(name, "index"), Path(name, "objects")
-        if (tree / index).exists():
-            # With its times: git distrusts entries that are not older than their index.
-            shutil.copy2(tree / index, own_index)
-        (own_objects / "info").mkdir(parents=True)
-        alternates = own_objects / "info" / "alternates"
-        alternates.write_bytes(os.fsencode((tree / objects).resolve()) + b"\n")
-        environment |= {
-            "GIT_INDEX_FILE": str(own_index),
-            "GIT_OBJECT_DIRECTORY": str(own_objects),
-        }
-        _ask_git(tree, environment, "-c", f"lfs.storage={name}/lfs", "add", "-A", "--", ".")
-        root = _ask_git(tree, environment, "write-tree", "--missing-ok")
-        if not prefix:
-            return root
-        listing = _ask_git(tree, environment, "ls-tree", "-d", "--full-tree", root, prefix[:-1])
-        if not listing:
-            raise ValueError("git sees nothing in this folder: it is empty, or ignored")
-        return listing.split("\t")[0].split()[-1]
-
-
-def _ask_git(tree: Path, environment: dict[str, str], *arguments: str) -> str:
-    answer = subprocess.run(
-        [*_GIT, *arguments],
-        cwd=tree,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=True,
-        timeout=_GIT_TIMEOUT_SECONDS,
-    )
-    return os.fsdecode(answer.stdout.removesuffix(b"\n"))
 
 
 def _hash_content(tree: Path) -> str:
