@@ -141,3 +141,15 @@ def test_who_did_it_is_in_the_history(quick: Quick) -> None:
     assert "robot 7" == first["changes"][0]["by"]
     assert "@" in second["changes"][0]["by"]
     assert "cli" == second["changes"][0]["door"]
+
+
+def test_advice_means_the_store_that_was_asked(quick: Quick) -> None:
+    """A command that a refusal names is about the same store as the refused one."""
+    option = ("--store", "sqlite:other place.db")
+    quick("increment", "demo", *option)
+    quick("pause", "demo", "--reason", "lunch", *option)
+    here = quick("increment", "demo", *option)
+
+    assert 9 == here.code
+    assert "`mendloop resume demo --store 'sqlite:other place.db'`" in here.err
+    assert "`mendloop list --store 'sqlite:other place.db'`" in quick("show", "x", *option).err

@@ -208,3 +208,17 @@ def test_what_makes_no_task_makes_no_store(
         assert f"there is no store {place}, and so no task" in done.err
     assert not (user.folder / "state").exists()
     assert [] == list(user.tree.iterdir())
+
+
+@pytest.mark.parametrize("command", ["show", "explain"])
+def test_what_is_left_out_is_listed_by_a_named_command(quick: Quick, command: str) -> None:
+    """Where findings are left out, the command for all of them is told, and it lists them."""
+    store = ("--store", "sqlite:own.db")
+    quick("increment", "demo", *store)
+    for number in range(21):
+        add = ("--severity", "Low", "--issue-type", "Bug", "--description", f"fault {number}")
+        quick("feedback", "add", "demo", *add, *store)
+    last = "`mendloop feedback list demo --open --store sqlite:own.db`"
+
+    assert f"more: {last}" in quick(command, "demo", *store).out
+    assert "fault 20" in quick(*last.strip("`").split()[1:]).out

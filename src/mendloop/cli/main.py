@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ _USAGE = 2
 _SYSTEM_REFUSED = 16
 _INTERRUPTED = 130
 _LINE_BYTES = 4096
+_PROPOSED = re.compile(r"`mendloop [^`]+(?=`)")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -112,7 +114,9 @@ def _explain(session: Session, error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, StateError):
         code = int(code_of_error(error))
-        return _fail(session, type(error).__name__, str(error), code, task_id=error.task_id)
+        # Who refuses does not know what the store is called here.
+        message = _PROPOSED.sub(lambda found: found[0] + session.store_option, str(error))
+        return _fail(session, type(error).__name__, message, code, task_id=error.task_id)
     if isinstance(error, OSError):
         if _flush_trouble() is not None:
             return _SYSTEM_REFUSED  # this was it, and is said in the end

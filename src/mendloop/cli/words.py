@@ -18,6 +18,7 @@ __all__ = [
     "is_gone",
     "ledger_of",
     "local_time",
+    "more_open",
     "open_words",
     "place_words",
     "relative_time",
@@ -98,6 +99,12 @@ def is_gone(lease: Lease) -> bool:
     from mendloop.runners.identity import is_alive
 
     return lease.holder is not None and is_alive(lease.holder) is False
+
+
+def more_open(session: Session, state: RemediationState, count: int) -> str:
+    """Say that *count* open findings are left out, and what lists them all."""
+    task = shlex.quote(state.task_id)
+    return f"{count} more: `mendloop feedback list {task} --open{session.store_option}`"
 
 
 def what_it_does(state: RemediationState) -> str:

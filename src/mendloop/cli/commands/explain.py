@@ -105,7 +105,7 @@ def _show(session: Session, state: RemediationState, story: Story) -> None:
     for iteration in story.iterations:
         print_line()
         _show_iteration(iteration)
-    _show_open(state)
+    _show_open(session, state)
     following = words.advice(session, state)
     print_line()
     print_line(f"Next: {following or 'nothing, it is done'}.")
@@ -130,7 +130,7 @@ def _show_moments(moments: list[Moment]) -> None:
         print_line(f"  {words.local_time(moment.at)[11:]}  {cell(moment.what)}{by}")
 
 
-def _show_open(state: RemediationState) -> None:
+def _show_open(session: Session, state: RemediationState) -> None:
     from mendloop.cli import words
     from mendloop.cli.printing import cell, print_line
     from mendloop.core.transitions.ledger import open_entries
@@ -145,4 +145,4 @@ def _show_open(state: RemediationState) -> None:
         what = cell(entry.description.split("\n")[0])
         print_line(f"  {entry.severity}  {f'{where}  ' if where else ''}{what}")
     if len(entries) > _FINDINGS_SHOWN:
-        print_line(f"  and {len(entries) - _FINDINGS_SHOWN} more")
+        print_line(f"  {words.more_open(session, state, len(entries) - _FINDINGS_SHOWN)}")

@@ -120,5 +120,4 @@ def _show_open(session: Session, state: RemediationState) -> None:
     ]
     print_table(session, ["severity", "type", "where", "what"], rows)
     if len(entries) > _FINDINGS_SHOWN:
-        left = len(entries) - _FINDINGS_SHOWN
-        print_line(f"{left} more: `mendloop feedback list {state.task_id} --open`")
+        print_line(words.more_open(session, state, len(entries) - _FINDINGS_SHOWN))
