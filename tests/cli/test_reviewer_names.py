@@ -30,6 +30,7 @@ def test_a_short_command_is_its_own_name(command: str, name: str) -> None:
         ("a  b", "a b~"),
         ("a\nb", "a b~"),
         ("a b~c", "a b~c~"),
+        (f"{'x' * 30} y {'z' * 30}", f"{'x' * 30}~"),
         ("A=1", "~"),
         (f"check {MADE_UP}", "check [redacted: github token]~"),
         (f"check --config {'x' * 12} {MADE_UP}", "check --config xxxxxxxxxxxx [re~"),

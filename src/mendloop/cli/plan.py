@@ -155,7 +155,7 @@ def name_of(command: str) -> str:
         return shown
     digest = hashlib.sha256(os.fsencode(command.strip())).hexdigest()[:_DIGEST_CHARACTERS]
     start = shown.encode()[: _NAME_BYTES - _DIGEST_CHARACTERS - 1].decode(errors="ignore")
-    return f"{start}~{digest}"
+    return f"{start.rstrip()}~{digest}"
 
 
 def _first(option: float | None, key: str | float | None) -> float | None:
