@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_proxy import FaultProxy
+from kube_client import OpenApi
 from plugins import Plugin
 from wire import Pki, Wire, ask, ask_with_kubectl
 
-from controlplane import program
+from controlplane import Cluster, program
 from mendloop.kube.access import load_access
+from mendloop.kube.api import Api
 
 NAMES = ("127.0.0.1", "api.example.com")
 
@@ -135,3 +138,50 @@ class Asker:
 def asker(request: pytest.FixtureRequest, kubernetes_programs: Path) -> Asker:
     """Who asks: a test of it holds for both."""
     return Asker(request.param, Path(program(kubernetes_programs, "kubectl")))
+
+
+@pytest.fixture
+async def proxy(control_plane: Cluster) -> AsyncIterator[FaultProxy]:
+    """A proxy in front of the shared API server, without faults at first."""
+    async with FaultProxy(control_plane) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def open_api(proxy: FaultProxy, namespace: str, tmp_path: Path) -> AsyncIterator[OpenApi]:
+    """Make requests through the proxy, in the test's namespace; closed when the test ends."""
+    opened: list[Api] = []
+
+    async def open_one(
+        cluster: Cluster | None = None, *, token: str | None = None, **options: Any
+    ) -> Api:
+        path = tmp_path / f"api-{len(opened)}"
+        (cluster or proxy.cluster).kubeconfig(path, token=token, namespace=namespace)
+        api = Api(await load_access(kubeconfig=str(path)), **options)
+        opened.append(api)
+        return api
+
+    yield open_one
+    for api in opened:
+        await api.close()
+
+
+@pytest.fixture
+async def api(open_api: OpenApi) -> Api:
+    """One client of the API server behind the proxy."""
+    return await open_api()
+
+
+@pytest.fixture
+def make(namespace: str) -> Callable[..., bytes]:
+    """Write a ConfigMap, or the apply of one that was read."""
+
+    def write(name: str = "a", *, on: bytes | None = None, **data: str) -> bytes:
+        metadata: dict[str, Any] = {"name": name, "labels": {"l": "1"}}
+        if on is not None:
+            read = json.loads(on)["metadata"]
+            metadata |= {"uid": read["uid"], "resourceVersion": read["resourceVersion"]}
+        kind = {"apiVersion": "v1", "kind": "ConfigMap"}
+        return json.dumps({**kind, "metadata": metadata, "data": data}).encode()
+
+    return write

@@ -24,7 +24,9 @@ caller would do differently. The tree::
     │   ├── DocumentExists          create found the key taken
     │   ├── RevisionConflict        the document moved since it was read
     │   ├── StoreUnavailable        for now; retryable. maybe_stored: the write may have landed
+    │   ├── VersionExpired          the version or place is too old to go on from: list again
     │   ├── AccessError             the way to it, or the credentials for it, are not right
+    │   ├── NotPermitted            the credentials are right, and not allowed this
     │   ├── StoreFull               no space, or a file-size limit
     │   ├── StoreReadOnly           no permission to write
     │   ├── StoreCorrupt            the file is damaged or no database
@@ -44,6 +46,7 @@ __all__ = [
     "LeaseHeld",
     "LeaseLost",
     "MaxIterationsReached",
+    "NotPermitted",
     "OutcomeUnknown",
     "ReadOnlyState",
     "RevisionConflict",
@@ -64,6 +67,7 @@ __all__ = [
     "TooLarge",
     "TransitionRefused",
     "ValidationError",
+    "VersionExpired",
     "WorkTreeBusy",
 ]
 
@@ -244,12 +248,46 @@ class StoreUnavailable(StoreError):
         self.maybe_stored = maybe_stored
 
 
+class VersionExpired(StoreError):
+    """
+    What came after this version, or at this place of a listing, is no longer known: list again.
+
+    Attributes:
+        following: A place from which the listing may go on at the newest version, or "".
+    """
+
+    def __init__(self, message: str = "", *, following: str = "", task_id: str = "") -> None:
+        """Keep where to go on."""
+        super().__init__(message, task_id=task_id)
+        self.following = following
+
+
 class AccessError(StoreError):
     """
     The way to the store, or the credentials for it, are not right: nothing was asked of it.
 
     The message says what to correct; no secret is in it.
     """
+
+
+class NotPermitted(StoreError):
+    """
+    The store knows who we are, and does not allow this.
+
+    Attributes:
+        verb: Of Kubernetes' rules: get, list, watch, create, patch or delete.
+        resource: For instance "configmaps".
+        namespace: Where.
+    """
+
+    def __init__(
+        self, message: str, *, verb: str, resource: str, namespace: str, task_id: str = ""
+    ) -> None:
+        """Keep what a rule would have to allow."""
+        super().__init__(message, task_id=task_id)
+        self.verb = verb
+        self.resource = resource
+        self.namespace = namespace
 
 
 class StoreFull(StoreError):
