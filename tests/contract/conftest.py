@@ -1,52 +1,84 @@
 """
 The stores that the contract runs on, and several independent handles on one storage.
 
-The environment variable MENDLOOP_CONTRACT_STORE picks the store: "sqlite", or "unversioned", which
-writes without a version and must fail exactly the cases marked ``v1_write_fails``.
+The environment variable MENDLOOP_CONTRACT_STORE picks one of `STORES`, among them those that write
+without a version and must fail exactly the cases marked ``v1_write_fails``; otherwise each case runs
+on every sound store.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from unversioned import UnversionedConfigMaps, UnversionedStore
 
+from controlplane import Cluster
+from mendloop.kube.access import load_access
+from mendloop.stores.configmap import ConfigMapStore, open_configmaps
 from mendloop.stores.port import Store
 from mendloop.stores.sqlite import open_sqlite
 
 OpenReplica = Callable[[], Awaitable[Store]]
 
+SOUND = ("sqlite", "configmap")
+STORES = (*SOUND, "unversioned-sqlite", "unversioned-configmap")
 
-def _sibling(name: str) -> ModuleType:
-    """Import a module of this folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+_IS_SOAK = bool(int(os.environ.get("MENDLOOP_SOAK", "0")))
+
+
+_ASKED = os.environ.get("MENDLOOP_CONTRACT_STORE", "")
+
+
+def _case(name: str) -> object:
+    marks = [pytest.mark.kubernetes] if name.endswith("configmap") else []
+    return pytest.param(name, marks=marks)
+
+
+@pytest.fixture(params=[_case(name) for name in ([_ASKED] if _ASKED else SOUND)])
+def storage(request: pytest.FixtureRequest) -> str:
+    """The name of the store that the case runs on."""
+    assert request.param in STORES
+    return str(request.param)
 
 
 @pytest.fixture
-def rounds() -> int:
-    """How often a race is run: the full figure in a soak, a tenth otherwise."""
-    return 1000 if int(os.environ.get("MENDLOOP_SOAK", "0")) else 100
+def rounds(storage: str) -> int:
+    """How often a race is run: the full figure in a soak, a tenth or less otherwise."""
+    if storage.endswith("configmap"):
+        return 200 if _IS_SOAK else 20
+    return 1000 if _IS_SOAK else 100
 
 
 @pytest.fixture
-async def open_replica(tmp_path: Path) -> AsyncIterator[OpenReplica]:
+async def open_replica(
+    request: pytest.FixtureRequest,
+    storage: str,
+    tmp_path: Path,
+) -> AsyncIterator[OpenReplica]:
     """Open one more independent handle on the test's storage; closed when the test ends."""
     opened: list[Store] = []
-    is_unversioned = os.environ.get("MENDLOOP_CONTRACT_STORE", "sqlite") == "unversioned"
+    if storage.endswith("configmap"):
+        cluster: Cluster = request.getfixturevalue("control_plane")
+        namespace = request.getfixturevalue("namespace")
+        config = str(cluster.kubeconfig(tmp_path / "kubeconfig", namespace=namespace))
+
+    async def open_sound() -> Store:
+        if storage.endswith("sqlite"):
+            return await open_sqlite(tmp_path / "contract.db")
+        return open_configmaps(await load_access(kubeconfig=config), is_watching=True)
 
     async def open_one() -> Store:
-        store: Store = await open_sqlite(tmp_path / "contract.db")
+        store = await open_sound()
         opened.append(store)
-        return _sibling("unversioned_store").UnversionedStore(store) if is_unversioned else store
+        if storage == "unversioned-sqlite":
+            return UnversionedStore(store)
+        if storage == "unversioned-configmap":
+            assert isinstance(store, ConfigMapStore)
+            return UnversionedConfigMaps(store)
+        return store
 
     yield open_one
     for store in opened:

@@ -66,11 +66,17 @@ async def test_pages_join_to_the_whole(store: Store, limit: int) -> None:
 
 
 async def test_last_page_says_so(store: Store) -> None:
-    """A page that ends with the last document has no cursor."""
+    """A page with more to come has a cursor; after the last document come at most empty pages."""
     await fill(store, *"abcd")
     first = await store.list("head", limit=2)
     assert first.cursor is not None
-    assert (await store.list("head", limit=2, cursor=first.cursor)).cursor is None
+    page = await store.list("head", limit=2, cursor=first.cursor)
+    assert ["c", "d"] == [document.key for document in page.documents]
+    for _ in range(3):
+        if page.cursor is not None:
+            page = await store.list("head", limit=2, cursor=page.cursor)
+            assert () == page.documents
+    assert page.cursor is None
 
 
 @pytest.mark.parametrize("limit", [0, -1])

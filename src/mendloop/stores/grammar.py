@@ -25,6 +25,7 @@ __all__ = [
     "check_labels",
     "check_limit",
     "check_name",
+    "is_name",
 ]
 
 NAME_LIMIT = 253
@@ -81,6 +82,15 @@ def check_name(kind: str, key: str) -> None:
         )
     if is_own_name and (_is_of_chunk(key) != (kind == CHUNK) or _PREFIXED.match(key)):
         raise ValidationError(f"the key {key!a} has not the form of a {kind}'s")
+
+
+def is_name(kind: str, key: str) -> bool:
+    """Whether a document may be called this."""
+    try:
+        check_name(kind, key)
+    except ValidationError:
+        return False
+    return True
 
 
 def check_content(

@@ -45,7 +45,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         documents: In ascending order of key.
-        cursor: Hand it back for the next page; None on the last.
+        cursor: Hand it back for the next page, which may be empty; None on the last.
     """
 
     documents: tuple[Document, ...]
