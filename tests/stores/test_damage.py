@@ -88,11 +88,15 @@ async def test_write_to_a_damaged_store_invents_nothing(tmp_path: Path) -> None:
     """A key that damage hides is not taken for free, and what is damaged is not written over."""
     path = tmp_path / "store.db"
     made = await make_store(path)
+    store = await open_sqlite(path)
+    await store._read(lambda connection: connection.pragma("shrink_memory"))
     sound = path.read_bytes()
     # The index of keys comes first in the file; what it says is what a search goes by.
     place = sound.index(b"notetask-060") + len("headtask-06")
-    path.write_bytes(sound[:place] + b"\x7f" + sound[place + 1 :])
-    store = await open_sqlite(path)
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\x7f")
+    assert isinstance(await refusal(path), StoreCorrupt)
     with pytest.raises(StoreCorrupt):
         await store.get("note", "task-060")
     with pytest.raises(StoreCorrupt):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,11 @@ _SCHEMA = (
   names INTEGER NOT NULL
 ) STRICT""",
 )
+
+_NAMES_BY_INDEX = """
+    SELECT CAST(coalesce(kind, '') AS BLOB), CAST(coalesce(key, '') AS BLOB)
+    FROM document INDEXED BY sqlite_autoindex_document_1 ORDER BY kind, key
+"""
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -333,7 +339,12 @@ def _check_names(path: Path, connection: apsw.Connection) -> None:
         "SELECT (SELECT names FROM counter WHERE id = 1),"
         " (SELECT coalesce(sum(name_digest), 0) FROM document)"
     ).get
-    if kept != found:
+    before, indexed = (b"", b""), 0
+    for name in connection.execute(_NAMES_BY_INDEX):
+        if name <= before:
+            raise StoreCorrupt(f"{path} has a damaged index of documents: restore a copy")
+        before, indexed = name, indexed + zlib.crc32(b"\0".join(name))
+    if not kept == found == indexed:
         raise StoreCorrupt(f"{path} has lost documents: restore a copy")
 
 
