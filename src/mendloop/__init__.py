@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from mendloop.core.model import FeedbackEntry, Finding, RemediationState, Settings
     from mendloop.core.vocabulary import IssueType, Severity, Status, StepKind, StopReason
     from mendloop.intake.recognise import read_report
+    from mendloop.kube.access import load_access
     from mendloop.lease import RunLease
     from mendloop.manager import StateManager
     from mendloop.runners.identity import this_process
+    from mendloop.stores.configmap import open_configmaps
     from mendloop.stores.sqlite import open_sqlite
 
 __version__ = "0.1.0"
@@ -74,6 +76,8 @@ __all__ = [
     "ValidationError",
     "Wait",
     "decide",
+    "load_access",
+    "open_configmaps",
     "open_sqlite",
     "read_report",
     "this_process",
@@ -97,6 +101,8 @@ _ELSEWHERE = {
     "Take": "mendloop.core.decide",
     "Wait": "mendloop.core.decide",
     "decide": "mendloop.core.decide",
+    "load_access": "mendloop.kube.access",
+    "open_configmaps": "mendloop.stores.configmap",
     "open_sqlite": "mendloop.stores.sqlite",
     "read_report": "mendloop.intake.recognise",
     "this_process": "mendloop.runners.identity",

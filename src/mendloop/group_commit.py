@@ -156,8 +156,8 @@ class GroupCommitter:
                 for waiting, answer in zip(batch, answers, strict=True):
                     _settle(waiting, answer)
                 return
-            known = None
             await attempt.back_off()
+            known = self._seen_since(task_id, attempt.decided_on)
 
     async def _try_once(
         self,
@@ -172,6 +172,7 @@ class GroupCommitter:
         if known is not None and not done.is_changed:
             stored = await self._read_to_write(task_id)
             done = await self._decide(task_id, stored, batch, attempt)
+        attempt.decided_on = stored.document.revision if stored else ""
         if done.is_changed:
             written = await self._write(stored, done, attempt)
             if attempt.conflicts == 0:
@@ -266,10 +267,12 @@ class GroupCommitter:
         seen = self._store.peek(HEAD, head_name(task_id))
         if seen is None or (own is not None and own.document.revision == seen.revision):
             return own
-        try:
-            return _to_write(seen, task_id)
-        except StateError:
-            return None  # the read that follows says so, if it is still so
+        return _if_sound(seen, task_id)
+
+    def _seen_since(self, task_id: str, revision: str) -> Stored | None:
+        """What the store has seen beside *revision*, on which a write has failed; None to read it."""
+        seen = self._store.peek(HEAD, head_name(task_id))
+        return None if seen is None or seen.revision == revision else _if_sound(seen, task_id)
 
     def _keep(self, task_id: str, stored: Stored) -> None:
         """Remember our own write: where nobody else writes, the next one needs no read."""
@@ -285,6 +288,7 @@ class _Attempt:
         self, clock: Clock, deadline_seconds: float, task_id: str, batch: list[_Waiting]
     ) -> None:
         self.conflicts = 0
+        self.decided_on = ""
         self.is_outcome_unknown = False
         self._failures = 0
         self._last_error: StoreUnavailable | None = None
@@ -344,6 +348,13 @@ def _decoded(document: Document, task_id: str) -> Stored:
     except StateError as error:
         error.task_id = task_id
         raise
+
+
+def _if_sound(document: Document, task_id: str) -> Stored | None:
+    try:
+        return _to_write(document, task_id)
+    except StateError:
+        return None  # the read that follows says so, if it is still so
 
 
 def _to_write(document: Document, task_id: str) -> Stored:
