@@ -198,6 +198,12 @@ def _fits(order: tuple[Operation, ...]) -> bool:
 @with_judge
 @given(st.lists(any_operation(), max_size=5))
 @example([Operation(op="increment", call=5), Operation(op="read", call=1, returned=4, result=1)])
+@example(
+    [
+        Operation(op="increment", call=4, returned=8, result=1),
+        Operation(op="read", call=1, returned=4, result=1),
+    ]
+)
 @example([Operation(op="increment", call=4), Operation(op="read", call=1, returned=4, result=1)])
 def test_the_verdict_is_that_of_every_order_tried(judge: Judge, history: list[Operation]) -> None:
     """On whatever is claimed both checkers say what trying all orders says."""

@@ -38,11 +38,13 @@ class Exchange(msgspec.Struct):
     Attributes:
         at: When, in seconds of the event loop's clock.
         request: What was asked.
+        fault: What it met, if anything.
         status: What the client was answered; 0 for nothing, or nothing yet.
     """
 
     at: float
     request: Request
+    fault: Fault | None
     status: int = 0
 
 
@@ -168,9 +170,10 @@ class FaultProxy:
         request = await read_request(reader)
         if request is None:
             return False
-        exchange = Exchange(asyncio.get_running_loop().time(), request)
+        met = self.choose(request)
+        exchange = Exchange(asyncio.get_running_loop().time(), request, met)
         self.exchanges.append(exchange)
-        fault = self.choose(request) or _NO_FAULT
+        fault = met or _NO_FAULT
         await asyncio.sleep(fault.delay_seconds)
         await self._flows.wait()
         answer = fault.answer and (fault.answer.status, fault.answer.raw())

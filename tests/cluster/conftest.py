@@ -1,0 +1,32 @@
+"""Clients of a real API server, with a proxy between them where a test wants faults."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fault_proxy import FaultProxy
+
+from controlplane import Cluster
+
+
+@pytest.fixture
+async def proxy(control_plane: Cluster) -> AsyncIterator[FaultProxy]:
+    """A proxy in front of the shared API server, without faults until the test sets some."""
+    async with FaultProxy(control_plane) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def direct(control_plane: Cluster, namespace: str, tmp_path: Path) -> str:
+    """The store in the test's namespace, straight at the API server; see `crew.open_spec`."""
+    config = control_plane.kubeconfig(tmp_path / "direct", namespace=namespace)
+    return f"configmap:{config}"
+
+
+@pytest.fixture
+def proxied(proxy: FaultProxy, namespace: str, tmp_path: Path) -> str:
+    """The same store, through the proxy."""
+    config = proxy.cluster.kubeconfig(tmp_path / "proxied", namespace=namespace)
+    return f"configmap:{config}"

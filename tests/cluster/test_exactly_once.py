@@ -1,0 +1,136 @@
+"""Each number to one caller, each finding once, none lost: whatever fails between client and disk."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import fault_proxy as faults
+import pytest
+from crew import Crew, Plan, Verdict, judge_task, open_spec
+from fault_proxy import FaultProxy, StreamFault
+
+from controlplane import ControlPlane, Judge
+from mendloop.core.model import Settings
+from mendloop.manager import StateManager
+
+_BREAKS = (
+    faults.RESET_BEFORE_REQUEST,
+    faults.RESET_AFTER_REQUEST,
+    faults.LOST_ANSWER,
+    faults.CUT_ANSWER,
+)
+_REFUSALS = (faults.BUSY, faults.INTERNAL_ERROR, faults.UNAVAILABLE, faults.THROTTLED)
+_LATE = (faults.delayed(0.1), faults.SLOW_DRIP)
+_TIMEOUTS = (faults.TIMED_OUT, faults.STORED_BUT_TIMED_OUT)
+
+
+def trouble(seed: int) -> faults.Choose:
+    """Something goes wrong with each tenth request, and with each second watch."""
+    answered = (*_BREAKS, *_BREAKS, *_REFUSALS, *_LATE, *_TIMEOUTS)
+    watches = tuple(faults.spoiled(fault, after_events=20) for fault in StreamFault)
+    return faults.first_of(
+        faults.in_turn([None] * 99 + [faults.SILENCE]),
+        faults.at_random(answered, rate=0.1, seed=seed),
+        faults.at_random((*_BREAKS, *_REFUSALS), rate=0.1, seed=seed + 1, verbs={"get", "list"}),
+        faults.at_random((*watches, faults.gone()), rate=0.5, seed=seed + 2, verbs={"watch"}),
+    )
+
+
+class Task:
+    """The task that all work on, and what is said of it in the end."""
+
+    def __init__(self, judge: Judge, folder: Path, turns: int) -> None:
+        self.folder = folder
+        self.turns = turns
+        self._judge = judge
+
+    def plan(self, spec: str) -> Plan:
+        return Plan(spec=spec, turns=self.turns)
+
+    async def make(self, spec: str) -> None:
+        store = await open_spec(spec)
+        async with StateManager(store, by="ann") as manager:
+            await manager.create_task("t", settings=Settings(max_iterations=100_000))
+        await store.close()
+
+    async def verdict(self, spec: str, crew: Crew) -> Verdict:
+        records = await crew.finish()
+        store = await open_spec(spec)
+        async with StateManager(store, by="ann") as manager:
+            verdict = await judge_task(manager, "t", records, self._judge)
+        await store.close()
+        return verdict
+
+
+@pytest.fixture
+def task(judge: Judge, tmp_path: Path, scaled: Callable[[int, int], int]) -> Task:
+    """2,000 increments and 2,000 findings by four processes in a soak, a tenth otherwise."""
+    return Task(judge, tmp_path, scaled(250, 25))
+
+
+async def test_lost_answers_are_settled_by_asking_again(
+    proxy: FaultProxy, direct: str, proxied: str, task: Task
+) -> None:
+    """Resets, lost and late answers, refusals and broken watches: each write counts once."""
+    await task.make(direct)
+    proxy.choose = trouble(seed=1)
+    async with Crew(task.plan(proxied), task.folder) as crew:
+        verdict = await task.verdict(direct, crew)
+    assert verdict.is_clean, verdict
+    assert 16 * task.turns == verdict.acknowledged
+    assert verdict.settled
+    assert verdict.peeks
+    met = {exchange.fault for exchange in proxy.exchanges if exchange.fault}
+    assert {*_BREAKS, *_REFUSALS, *_LATE, *_TIMEOUTS, faults.SILENCE} <= met
+
+
+async def test_killed_clients_and_servers_lose_and_double_nothing(
+    own_control_plane: ControlPlane, task: Task
+) -> None:
+    """With kill -9 of clients, kube-apiserver and etcd while all work, each write counts once."""
+    plane, dice = own_control_plane, random.Random(2)
+    config = plane.kubeconfig(task.folder / "config", namespace=plane.namespace())
+    spec = f"configmap:{config}"
+    await task.make(spec)
+    async with Crew(task.plan(spec), task.folder) as crew:
+        for share, server in ((0.2, plane.apiserver), (0.5, plane.etcd)):
+            await crew.until_done(share)
+            server.kill()
+            await crew.kill_one(dice)
+            await asyncio.to_thread(server.start)
+            await crew.until_done(share + 0.1)
+            await crew.kill_one(dice)
+        verdict = await task.verdict(spec, crew)
+    assert verdict.is_clean, verdict
+    assert 16 * task.turns == verdict.acknowledged + verdict.in_doubt
+    assert verdict.in_doubt <= 2 * crew.kills
+
+
+async def test_killed_clients_of_a_file_lose_and_double_nothing(task: Task) -> None:
+    """On the SQLite store, with kill -9 of clients while all work, each write counts once."""
+    spec, dice = f"sqlite:{task.folder / 'state.db'}", random.Random(3)
+    await task.make(spec)
+    async with Crew(task.plan(spec), task.folder) as crew:
+        for share in (0.1, 0.3, 0.5, 0.7):
+            await crew.until_done(share)
+            await crew.kill_one(dice)
+        verdict = await task.verdict(spec, crew)
+    assert verdict.is_clean, verdict
+    assert 16 * task.turns == verdict.acknowledged + verdict.in_doubt
+    assert verdict.in_doubt <= 2 * crew.kills
+
+
+@pytest.mark.parametrize("kind", ["configmap", "sqlite"])
+async def test_a_lost_update_is_found_by_both_checkers(direct: str, task: Task, kind: str) -> None:
+    """Clients that read and then write over whatever is there by then are found out, on each store."""
+    spec = direct if kind == "configmap" else f"sqlite:{task.folder / 'state.db'}"
+    await task.make(spec)
+    async with Crew(task.plan(f"unversioned-{spec}"), task.folder) as crew:
+        verdict = await task.verdict(spec, crew)
+    assert verdict.ours
+    assert verdict.theirs
+    assert [found for found in verdict.faults if " was given " in found]
+    assert [found for found in verdict.faults if found.endswith("was acknowledged and is lost")]

@@ -1,0 +1,119 @@
+"""What a client writes down, line by line, so that a kill takes nothing that it saw."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mendloop.core.model import RemediationState
+
+__all__ = ["Answer", "Log", "Question", "Seen", "digests_of", "read_records"]
+
+Doing = Literal["increment", "append", "look", "peek"]
+
+
+class Question(msgspec.Struct, tag="asked", omit_defaults=True):
+    """
+    Something is about to be asked.
+
+    Attributes:
+        name: Of this operation, unique; also its operation id.
+        doing: What: peeks are reads of the cache, looks are fresh ones.
+        process: Who asks: one after another.
+        at: Nanoseconds of the machine's monotonic clock.
+    """
+
+    name: str
+    doing: Doing
+    process: str
+    at: int
+
+
+class Answer(msgspec.Struct, tag="answered", omit_defaults=True):
+    """
+    It was answered.
+
+    Attributes:
+        name: Of the operation.
+        life: To which process: another one after each kill.
+        at: Nanoseconds of the machine's monotonic clock.
+        number: The iteration that was told.
+        findings: How many findings were told.
+        digest: Which ones; see `digests_of`.
+        tries: How often it was asked.
+    """
+
+    name: str
+    life: str
+    at: int
+    number: int = 0
+    findings: int = 0
+    digest: str = ""
+    tries: int = 1
+
+
+class Seen(msgspec.Struct):
+    """An operation: asked, and answered or not."""
+
+    asked: Question
+    answer: Answer | None = None
+
+
+class Log:
+    """A file of records; each line is there when the call returns, whatever becomes of the process."""
+
+    def __init__(self, path: Path, who: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._life = f"{who}/{os.getpid()}"
+
+    def asked(self, name: str, doing: Doing, process: str) -> None:
+        self._write(Question(name, doing, process, time.monotonic_ns()))
+
+    def answered(
+        self, name: str, *, number: int = 0, state: RemediationState | None = None, tries: int = 1
+    ) -> None:
+        at = time.monotonic_ns()
+        answer = Answer(name, self._life, at, number, tries=tries)
+        if state is not None:
+            answer.number, answer.findings = state.iteration, len(state.feedback_history)
+            answer.digest = digests_of(state)[-1]
+        self._write(answer)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _write(self, record: Question | Answer) -> None:
+        line = msgspec.json.encode(record) + b"\n"
+        assert len(line) == os.write(self._file, line)
+
+
+def digests_of(state: RemediationState) -> list[str]:
+    """A digest of the ids of the first 0, 1, 2, … findings, in their order."""
+    hashed = hashlib.sha256()
+    digests = [hashed.hexdigest()]
+    for entry in state.feedback_history:
+        hashed.update(entry.pr_comment_id.encode() + b"\n")
+        digests.append(hashed.hexdigest())
+    return digests
+
+
+def read_records(paths: Iterable[Path]) -> dict[str, Seen]:
+    """Read all that was asked, by name; a line that a kill cut off is no record."""
+    decoder = msgspec.json.Decoder(Question | Answer)
+    seen: dict[str, Seen] = {}
+    for path in paths:
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        for record in decoder.decode_lines(whole):
+            if isinstance(record, Question):
+                assert record.name not in seen
+                seen[record.name] = Seen(record)
+            else:
+                seen[record.name].answer = record
+    return seen

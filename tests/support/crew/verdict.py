@@ -1,0 +1,163 @@
+"""Whether a task holds what its clients were told, each thing once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+from controlplane.history import Judge, Operation
+from linearizable import goes_back, why_not
+
+from crew.records import Seen, digests_of
+from mendloop.core.model import Change, RemediationState
+from mendloop.manager import StateManager
+
+__all__ = ["Verdict", "judge_task"]
+
+
+class Verdict(msgspec.Struct):
+    """
+    What was found.
+
+    Attributes:
+        faults: In words; none where all is well.
+        ours: What our checker says of the history of the clients.
+        theirs: What porcupine says of the same history.
+        acknowledged: How many writes were answered.
+        settled: How many of them were asked more than once.
+        in_doubt: How many writes were never answered.
+        peeks: How many reads of a cache there were.
+    """
+
+    faults: list[str]
+    ours: str
+    theirs: str
+    acknowledged: int
+    settled: int
+    in_doubt: int
+    peeks: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.faults or self.ours or self.theirs)
+
+
+async def judge_task(
+    manager: StateManager, task_id: str, records: dict[str, Seen], judge: Judge
+) -> Verdict:
+    """Compare what is stored of a task with what its clients were told."""
+    state = await manager.get_state(task_id)
+    assert state is not None
+    changes = [change async for commit in manager.commits(state) for change in commit.changes]
+    history = as_history(records, state)
+    writes = [seen for seen in records.values() if seen.asked.doing in {"increment", "append"}]
+    told = [seen for seen in writes if seen.answer is not None]
+    return Verdict(
+        faults=[
+            *_wrong_numbers(told),
+            *_wrong_findings(records, state),
+            *_wrong_changes(writes, changes, state),
+            *_torn_looks(records, state),
+            *goes_back(_by_life(records, state)),
+        ],
+        ours=why_not(history.values()),
+        theirs=judge(history.values()),
+        acknowledged=len(told),
+        settled=sum(seen.answer.tries > 1 for seen in told if seen.answer),
+        in_doubt=len(writes) - len(told),
+        peeks=sum(seen.asked.doing == "peek" for seen in records.values() if seen.answer),
+    )
+
+
+def as_history(records: dict[str, Seen], state: RemediationState) -> dict[str, Operation]:
+    """What the checkers are asked about: numbers, the places of findings, and what looks told."""
+    places = {entry.pr_comment_id: n for n, entry in enumerate(state.feedback_history, 1)}
+    history = {}
+    for name, seen in records.items():
+        asked, answer = seen.asked, seen.answer
+        if asked.doing == "peek" or (asked.doing == "look" and answer is None):
+            continue
+        if asked.doing == "append" and answer is None and name not in places:
+            continue  # it is never seen, so that it never took effect
+        result: int | tuple[int, int] | None = None
+        if answer is not None:
+            looked = (answer.number, answer.findings)
+            told = {"increment": answer.number, "append": places.get(name), "look": looked}
+            result = told[asked.doing]
+        history[name] = Operation(
+            op=asked.doing,
+            call=asked.at,
+            returned=answer.at if answer else None,
+            result=result,
+            process=asked.process,
+        )
+    return history
+
+
+def _wrong_numbers(told: Sequence[Seen]) -> list[str]:
+    numbers = Counter(s.answer.number for s in told if s.answer and s.asked.doing == "increment")
+    return [f"{number} was given {times} times" for number, times in numbers.items() if times > 1]
+
+
+def _wrong_findings(records: dict[str, Seen], state: RemediationState) -> list[str]:
+    stored = Counter(entry.pr_comment_id for entry in state.feedback_history)
+    asked = {name for name, seen in records.items() if seen.asked.doing == "append"}
+    acknowledged = {name for name in asked if records[name].answer}
+    found = [f"{name} is there {times} times" for name, times in stored.items() if times > 1]
+    found += [f"{name} was acknowledged and is lost" for name in acknowledged - stored.keys()]
+    return found + [f"nobody has brought {name}" for name in stored.keys() - asked]
+
+
+def _wrong_changes(
+    writes: Sequence[Seen], changes: Sequence[Change], state: RemediationState
+) -> list[str]:
+    """The audit log has each operation once, with the result that its client was told."""
+    times = Counter(change.op_id for change in changes)
+    found = [f"{op_id} is recorded {n} times" for op_id, n in times.items() if n > 1]
+    results = {change.op_id: change.result for change in changes}
+    for seen in writes:
+        name, answer = seen.asked.name, seen.answer
+        if answer is None:
+            continue
+        if name not in results:
+            found.append(f"{name} was acknowledged and is not recorded")
+        elif seen.asked.doing == "increment" and results[name] != {"iteration": answer.number}:
+            found.append(f"{name} was told {answer.number}, and {results[name]} is recorded")
+    increments = sum(change.do == "increment" for change in changes)
+    if increments != state.iteration:
+        found.append(f"{increments} increments are recorded, and the number is {state.iteration}")
+    return found
+
+
+def _torn_looks(records: dict[str, Seen], state: RemediationState) -> list[str]:
+    """Whatever was seen of the findings is a beginning of what they are now."""
+    digests = digests_of(state)
+    looks = [(n, s.answer) for n, s in records.items() if s.answer and s.answer.digest]
+    return [
+        f"{name} saw {answer.findings} findings in another order"
+        for name, answer in looks
+        if answer.digest not in digests[answer.findings : answer.findings + 1]
+    ]
+
+
+def _by_life(records: dict[str, Seen], state: RemediationState) -> list[Operation]:
+    """What each life of a process saw and made, peeks into its cache among it."""
+    places = {entry.pr_comment_id: n for n, entry in enumerate(state.feedback_history, 1)}
+    history = []
+    for name, seen in records.items():
+        asked, answer = seen.asked, seen.answer
+        if answer is not None:
+            is_look = asked.doing in {"look", "peek"}
+            looked = (answer.number, answer.findings)
+            history.append(
+                Operation(
+                    op="look" if is_look else asked.doing,
+                    call=asked.at,
+                    returned=answer.at,
+                    result=looked if is_look else answer.number or places.get(name),
+                    process=answer.life,
+                )
+            )
+    return history
