@@ -9,12 +9,13 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import fault_proxy as faults
 import pytest
 from fault_proxy import Fault, FaultProxy, StreamFault
+from patience import eventually
 
 from controlplane import APIError, Cluster, ControlPlane
 
@@ -41,13 +42,6 @@ async def create(proxy: FaultProxy, path: str, name: str = "a") -> Any:
 
 def is_stored(cluster: Cluster, path: str, name: str = "a") -> bool:
     return name in [item["metadata"]["name"] for item in cluster.request("GET", path)["items"]]
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 class Connection:

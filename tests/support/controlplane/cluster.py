@@ -175,9 +175,8 @@ class Cluster:
         kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
         headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
         try:
-            connection.request(
-                method, path, None if body is None else json.dumps(body), headers=headers
-            )
+            content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+            connection.request(method, path, content, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -1,0 +1,150 @@
+"""What a ConfigMap can hold is counted here as the server counts it, before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from crew import open_spec
+from fault_proxy import FaultProxy
+from states import entry
+
+from controlplane import APIError, Cluster
+from mendloop.core.errors import TooLarge
+from mendloop.core.names import HEAD
+from mendloop.manager import StateManager
+from mendloop.stores.configmap_objects import DATA_LIMIT_BYTES, as_object
+from mendloop.stores.port import Store
+
+FIELDS = {"task_id": "t", "iteration": "12"}
+REQUEST_LIMIT_BYTES = 3 * 1024 * 1024
+_CHARACTERS = {
+    "ascii": "a",
+    "quotes": '"',
+    "cyrillic": "ж",
+    "emoji": "😀",
+    "line separators": "\u2028",
+}
+
+
+def text_of(character: str, size_bytes: int) -> str:
+    """A text of so many bytes, as many of them as possible in *character*."""
+    count, rest = divmod(size_bytes, len(character.encode()))
+    return character * count + "x" * rest
+
+
+class Server:
+    """The API server itself, asked past all of ours."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._path = f"/api/v1/namespaces/{namespace}/configmaps"
+
+    async def takes(self, name: str, data: dict[str, str]) -> int:
+        """The status of its answer to a new ConfigMap."""
+        whole = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+        try:
+            await asyncio.to_thread(self._cluster.request, "POST", self._path, whole)
+        except APIError as error:
+            return error.status
+        return 201
+
+    async def get(self, name: str) -> Any:
+        return await asyncio.to_thread(self._cluster.request, "GET", f"{self._path}/{name}")
+
+
+@pytest.fixture
+def server(control_plane: Cluster, namespace: str) -> Server:
+    """The API server itself."""
+    return Server(control_plane, namespace)
+
+
+@pytest.fixture
+async def store(proxied: str) -> AsyncIterator[Store]:
+    """A store whose requests are counted."""
+    store = await open_spec(proxied)
+    yield store
+    await store.close()
+
+
+@pytest.mark.parametrize("character", _CHARACTERS.values(), ids=_CHARACTERS.keys())
+async def test_our_count_is_the_servers(
+    store: Store, server: Server, proxy: FaultProxy, character: str
+) -> None:
+    """The last size that the server takes is written and the next is refused before it is sent."""
+    room = DATA_LIMIT_BYTES - sum(map(len, FIELDS.values()))
+    for size_bytes in (room - 1, room):
+        text = text_of(character, size_bytes)
+        name = f"size-{size_bytes}"
+        created = await store.create(HEAD, f"{name}-state", text.encode(), fields=FIELDS)
+        small = await store.replace(created, b"{}", fields=FIELDS)
+        replaced = await store.replace(small, text.encode(), fields=FIELDS)
+        assert replaced == await store.get(HEAD, f"{name}-state")
+        assert text == (await server.get(f"{name}-state"))["data"]["state.json"]
+    text = text_of(character, room + 1)
+    sent = proxy.count()
+    for write in (
+        lambda: store.create(HEAD, "large-state", text.encode(), fields=FIELDS),
+        lambda: store.replace(replaced, text.encode(), fields=FIELDS),
+        # What stays of the document counts as well, though it is not named again.
+        lambda: store.replace(replaced, text.encode()),
+    ):
+        with pytest.raises(TooLarge) as caught:
+            await write()
+        assert (DATA_LIMIT_BYTES + 1, DATA_LIMIT_BYTES) == (
+            caught.value.size_bytes,
+            caught.value.limit_bytes,
+        )
+
+    assert sent == proxy.count()
+    assert 422 == await server.takes("over", {"state.json": text, **FIELDS})
+
+
+@pytest.mark.parametrize("character", ["\x01", "\x00", "\x1b", "\x7f"], ids=ascii)
+async def test_what_only_grows_on_the_way_is_counted_as_well(
+    store: Store, proxy: FaultProxy, character: str
+) -> None:
+    """Control characters take six bytes each in a request, and a request has a limit of its own."""
+
+    def text_for(request_bytes: int) -> bytes:
+        spare = request_bytes - len(as_object(HEAD, "a-state", b"", {}, {}))
+        return (character * (spare // 6) + "x" * (spare % 6)).encode()
+
+    largest = text_for(REQUEST_LIMIT_BYTES)
+    await store.create(HEAD, "a-state", largest)
+    sent = proxy.count()
+    with pytest.raises(TooLarge, match="escaped"):
+        await store.create(HEAD, "b-state", largest + b"x")
+
+    assert sent == proxy.count()
+    found = await store.get(HEAD, "a-state")
+    assert found is not None
+    assert largest == found.body
+
+
+async def test_a_full_task_refuses_and_keeps_what_it_has(store: Store, proxy: FaultProxy) -> None:
+    """Findings are taken until no more fit; the one too many is refused with both sizes, unsent."""
+    sizes = []
+    taken: list[str] = []
+    async with StateManager(store, by="ann") as manager:
+        await manager.create_task("t")
+        for count in (20, 1):
+            while len(sizes) < 2:
+                ids = [f"c{len(taken) + number}" for number in range(count)]
+                large = [entry(name, description=text_of("😀", 8000)) for name in ids]
+                try:
+                    await manager.append_feedback("t", *large)
+                except TooLarge as error:
+                    sizes.append((error.size_bytes, error.limit_bytes))
+                    break
+                taken += ids
+        kept = [entry.pr_comment_id for entry in await manager.get_feedback_history("t")]
+        await manager.pause("t", reason="full")
+
+    assert taken == kept
+    assert len(taken) > 100
+    assert {DATA_LIMIT_BYTES} == {limit for _, limit in sizes}
+    assert DATA_LIMIT_BYTES < sizes[1][0] < DATA_LIMIT_BYTES + 9000
+    assert not {exchange.status for exchange in proxy.exchanges} & {413, 422}
