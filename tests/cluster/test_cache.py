@@ -68,6 +68,11 @@ class Cached:
             **dict.fromkeys(self._gone),
         }
 
+    async def spoil(self, fault: StreamFault) -> None:
+        """Let *fault* happen to the watch, as soon as there is one."""
+        await eventually(lambda: self._proxy.watches == 1)
+        self._proxy.spoil_watches(fault)
+
     @property
     def lists(self) -> int:
         """How many lists the store has been given."""
@@ -106,7 +111,7 @@ async def test_a_stream_that_ends_is_followed_by_another(
     """Nothing is missed, nothing is listed again without need, and few requests are enough."""
     for _ in range(3):
         lists, requests = cached.lists, proxy.count()
-        proxy.spoil_watches(fault)
+        await cached.spoil(fault)
         await cached.change()
         await cached.catch_up()
 
@@ -120,7 +125,7 @@ async def test_an_expired_version_in_the_answer_is_one_new_list(
     """The other way of a 410: before the stream has begun."""
     lists, requests = cached.lists, proxy.count()
     proxy.choose = faults.in_turn([faults.gone()], verbs={"watch"})
-    proxy.spoil_watches(StreamFault.CUT)
+    await cached.spoil(StreamFault.CUT)
     await cached.change()
     await cached.catch_up()
 
@@ -140,7 +145,7 @@ async def test_a_server_that_refuses_is_asked_rarely(
     """While watches or lists are refused there are few requests; afterwards all is seen soon."""
     lists, requests, began = cached.lists, proxy.count(), time.monotonic()
     proxy.choose = faults.always(fault, verbs={verb})
-    proxy.spoil_watches(StreamFault.EXPIRE if verb == "list" else StreamFault.CUT)
+    await cached.spoil(StreamFault.EXPIRE if verb == "list" else StreamFault.CUT)
     await cached.change()
     await asyncio.sleep(1.5)
     proxy.choose = faults.never
@@ -158,15 +163,15 @@ async def test_a_broken_line_is_made_up_for(
     lists, requests = cached.lists, proxy.count()
     async with AsyncExitStack() as broken:
         if kind == "silence":
-            proxy.spoil_watches(StreamFault.SILENCE)
+            await cached.spoil(StreamFault.SILENCE)
         else:
             await broken.enter_async_context(getattr(proxy, kind)())
         if kind == "standstill":
-            proxy.spoil_watches(StreamFault.CUT)
+            await cached.spoil(StreamFault.CUT)
         await cached.change()
         await asyncio.sleep(scaled(60, 2))
     if kind == "silence":
-        proxy.spoil_watches(StreamFault.CUT)
+        await cached.spoil(StreamFault.CUT)
     await cached.catch_up()
 
     assert 0 == cached.lists - lists

@@ -16,6 +16,7 @@ from controlplane import ControlPlane, Judge
 from mendloop.core.model import Settings
 from mendloop.manager import StateManager
 
+BACK_SECONDS = 10
 _BREAKS = (
     faults.RESET_BEFORE_REQUEST,
     faults.RESET_AFTER_REQUEST,
@@ -33,6 +34,7 @@ def trouble(seed: int) -> faults.Choose:
     watches = tuple(faults.spoiled(fault, after_events=20) for fault in StreamFault)
     return faults.first_of(
         faults.in_turn([None] * 99 + [faults.SILENCE]),
+        faults.in_turn([None] * 9 + [faults.SILENCE], verbs={"get"}),
         faults.at_random(answered, rate=0.1, seed=seed),
         faults.at_random((*_BREAKS, *_REFUSALS), rate=0.1, seed=seed + 1, verbs={"get", "list"}),
         faults.at_random((*watches, faults.gone()), rate=0.5, seed=seed + 2, verbs={"watch"}),
@@ -85,6 +87,30 @@ async def test_lost_answers_are_settled_by_asking_again(
     assert verdict.peeks
     met = {exchange.fault for exchange in proxy.exchanges if exchange.fault}
     assert {*_BREAKS, *_REFUSALS, *_LATE, *_TIMEOUTS, faults.SILENCE} <= met
+
+
+async def test_an_outage_and_an_overload_are_ridden_out(
+    proxy: FaultProxy, direct: str, proxied: str, task: Task, scaled: Callable[[int, int], int]
+) -> None:
+    """While the server is away or throttles it is asked rarely; work goes on soon afterwards."""
+    seconds = scaled(60, 3)
+    await task.make(direct)
+    async with Crew(task.plan(proxied), task.folder) as crew:
+        await crew.until_done(0.2)
+        async with proxy.outage():
+            await asyncio.sleep(seconds)
+        await crew.until_done(0.3, patience_seconds=BACK_SECONDS)
+        proxy.choose = faults.always(faults.THROTTLED, verbs={*faults.WRITES, "get"})
+        await asyncio.sleep(1)  # what was under way has been answered
+        before = proxy.count()
+        await asyncio.sleep(seconds)
+        asked = proxy.count() - before
+        proxy.choose = faults.never
+        await crew.until_done(0.4, patience_seconds=BACK_SECONDS)
+        verdict = await task.verdict(direct, crew)
+    assert verdict.is_clean, verdict
+    assert 16 * task.turns == verdict.acknowledged
+    assert asked <= 2 * len(crew.plans) * seconds
 
 
 async def test_killed_clients_and_servers_lose_and_double_nothing(

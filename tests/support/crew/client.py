@@ -10,22 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from crew.processes import Plan
 from crew.records import Doing, Log, Seen, read_records
 from crew.stores import open_spec
-from mendloop.core.errors import StateError
+from mendloop.core.errors import OutcomeUnknown, StoreUnavailable
 from mendloop.core.model import FeedbackEntry
 from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.manager import StateManager
 
-_T = TypeVar("_T")
 _AGAIN_SECONDS = 0.05
 
 
@@ -54,21 +51,39 @@ class Client:
     async def run_session(self, session: str) -> None:
         """Ask all that is left."""
         for name, doing in names_of(self._plan, session):
-            earlier = self._before.get(name)
-            is_write = doing in {"increment", "append"}
-            if earlier and (earlier.answer or not is_write or self._plan.is_left_in_doubt(name)):
-                continue
-            if not earlier:
+            if doing in {"increment", "append"}:
+                await self._write(name, doing, session)
+            elif name not in self._before:
                 self._log.asked(name, doing, session)
-            await getattr(self, f"_{doing}")(name)
+                await getattr(self, f"_{doing}")(name)
 
-    async def _increment(self, name: str) -> None:
-        number, tries = await _patiently(
-            lambda: self._manager.increment_iteration(self._plan.task_id, op_id=name)
-        )
-        self._log.answered(name, number=number, tries=tries)
+    async def _write(self, name: str, doing: Doing, session: str) -> None:
+        while (earlier := self._before.get(name)) and earlier.is_denied:
+            name = _renamed(name)
+        if earlier is None:
+            self._log.asked(name, doing, session)
+        elif earlier.answer or self._plan.is_left_in_doubt(name):
+            return
+        tries = 1
+        while True:
+            try:
+                self._log.answered(name, number=await self._ask(name, doing), tries=tries)
+            except StoreUnavailable:
+                self._log.denied(name)
+                name, tries = _renamed(name), 1
+                self._log.asked(name, doing, session)
+            except OutcomeUnknown as error:
+                if error.op_id != name:
+                    raise
+                tries += 1
+            else:
+                return
+            await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _append(self, name: str) -> None:
+    async def _ask(self, name: str, doing: Doing) -> int:
+        """Bring one number or one finding; returns the number, 0 for a finding."""
+        if doing == "increment":
+            return await self._manager.increment_iteration(self._plan.task_id, op_id=name)
         entry = FeedbackEntry(
             timestamp=datetime(2026, 1, 1, tzinfo=UTC),
             author="ann",
@@ -78,15 +93,19 @@ class Client:
             resolved=False,
             pr_comment_id=name,
         )
-        _, tries = await _patiently(
-            lambda: self._manager.append_feedback(self._plan.task_id, entry, op_id=name)
-        )
-        self._log.answered(name, tries=tries)
+        await self._manager.append_feedback(self._plan.task_id, entry, op_id=name)
+        return 0
 
     async def _look(self, name: str) -> None:
-        state, tries = await _patiently(lambda: self._manager.get_state(self._plan.task_id))
-        assert state is not None
-        self._log.answered(name, state=state, tries=tries)
+        while True:
+            try:
+                state = await self._manager.get_state(self._plan.task_id)
+            except StoreUnavailable:
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                assert state is not None
+                self._log.answered(name, state=state)
+                return
 
     async def _peek(self, name: str) -> None:
         state = self._manager.cached_state(self._plan.task_id)
@@ -94,17 +113,9 @@ class Client:
             self._log.answered(name, state=state)
 
 
-async def _patiently(ask: Callable[[], Awaitable[_T]]) -> tuple[_T, int]:
-    """Ask until there is an answer, with the same operation id; returns how often it was."""
-    tries = 1
-    while True:
-        try:
-            return await ask(), tries
-        except StateError as error:
-            if not error.retryable:
-                raise
-        tries += 1
-        await asyncio.sleep(_AGAIN_SECONDS)
+def _renamed(name: str) -> str:
+    """The name of what is asked again after a denial."""
+    return f"{name}+"
 
 
 async def main(plan: Plan) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from mendloop.core.model import RemediationState
 
-__all__ = ["Answer", "Log", "Question", "Seen", "digests_of", "read_records"]
+__all__ = ["Answer", "Denial", "Log", "Question", "Seen", "digests_of", "read_records"]
 
 Doing = Literal["increment", "append", "look", "peek"]
 
@@ -58,11 +58,18 @@ class Answer(msgspec.Struct, tag="answered", omit_defaults=True):
     tries: int = 1
 
 
+class Denial(msgspec.Struct, tag="denied", omit_defaults=True):
+    """It was answered that nothing was written, and nothing will be: asked again under another name."""
+
+    name: str
+
+
 class Seen(msgspec.Struct):
-    """An operation: asked, and answered or not."""
+    """An operation: asked, and answered, denied or neither."""
 
     asked: Question
     answer: Answer | None = None
+    is_denied: bool = False
 
 
 class Log:
@@ -85,10 +92,13 @@ class Log:
             answer.digest = digests_of(state)[-1]
         self._write(answer)
 
+    def denied(self, name: str) -> None:
+        self._write(Denial(name))
+
     def close(self) -> None:
         os.close(self._file)
 
-    def _write(self, record: Question | Answer) -> None:
+    def _write(self, record: Question | Answer | Denial) -> None:
         line = msgspec.json.encode(record) + b"\n"
         assert len(line) == os.write(self._file, line)
 
@@ -105,7 +115,7 @@ def digests_of(state: RemediationState) -> list[str]:
 
 def read_records(paths: Iterable[Path]) -> dict[str, Seen]:
     """Read all that was asked, by name; a line that a kill cut off is no record."""
-    decoder = msgspec.json.Decoder(Question | Answer)
+    decoder = msgspec.json.Decoder(Question | Answer | Denial)
     seen: dict[str, Seen] = {}
     for path in paths:
         content = path.read_bytes() if path.exists() else b""
@@ -114,6 +124,8 @@ def read_records(paths: Iterable[Path]) -> dict[str, Seen]:
             if isinstance(record, Question):
                 assert record.name not in seen
                 seen[record.name] = Seen(record)
-            else:
+            elif isinstance(record, Answer):
                 seen[record.name].answer = record
+            else:
+                seen[record.name].is_denied = True
     return seen

@@ -26,6 +26,7 @@ class Verdict(msgspec.Struct):
         theirs: What porcupine says of the same history.
         acknowledged: How many writes were answered.
         settled: How many of them were asked more than once.
+        denied: How many were told that nothing was written, and were asked again as new ones.
         in_doubt: How many writes were never answered.
         peeks: How many reads of a cache there were.
     """
@@ -35,6 +36,7 @@ class Verdict(msgspec.Struct):
     theirs: str
     acknowledged: int
     settled: int
+    denied: int
     in_doubt: int
     peeks: int
 
@@ -66,7 +68,8 @@ async def judge_task(
         theirs=judge(history.values()),
         acknowledged=len(told),
         settled=sum(seen.answer.tries > 1 for seen in told if seen.answer),
-        in_doubt=len(writes) - len(told),
+        denied=sum(seen.is_denied for seen in writes),
+        in_doubt=sum(seen.answer is None and not seen.is_denied for seen in writes),
         peeks=sum(seen.asked.doing == "peek" for seen in records.values() if seen.answer),
     )
 
@@ -79,8 +82,8 @@ def as_history(records: dict[str, Seen], state: RemediationState) -> dict[str, O
         asked, answer = seen.asked, seen.answer
         if asked.doing == "peek" or (asked.doing == "look" and answer is None):
             continue
-        if asked.doing == "append" and answer is None and name not in places:
-            continue  # it is never seen, so that it never took effect
+        if seen.is_denied or (asked.doing == "append" and answer is None and name not in places):
+            continue  # it did nothing: so we were told, or else it would be there
         result: int | tuple[int, int] | None = None
         if answer is not None:
             looked = (answer.number, answer.findings)
@@ -103,7 +106,11 @@ def _wrong_numbers(told: Sequence[Seen]) -> list[str]:
 
 def _wrong_findings(records: dict[str, Seen], state: RemediationState) -> list[str]:
     stored = Counter(entry.pr_comment_id for entry in state.feedback_history)
-    asked = {name for name, seen in records.items() if seen.asked.doing == "append"}
+    asked = {
+        name
+        for name, seen in records.items()
+        if seen.asked.doing == "append" and not seen.is_denied
+    }
     acknowledged = {name for name in asked if records[name].answer}
     found = [f"{name} is there {times} times" for name, times in stored.items() if times > 1]
     found += [f"{name} was acknowledged and is lost" for name in acknowledged - stored.keys()]
@@ -119,6 +126,8 @@ def _wrong_changes(
     results = {change.op_id: change.result for change in changes}
     for seen in writes:
         name, answer = seen.asked.name, seen.answer
+        if seen.is_denied and name in results:
+            found.append(f"{name} was denied and is recorded")
         if answer is None:
             continue
         if name not in results:
