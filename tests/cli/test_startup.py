@@ -13,7 +13,7 @@ _REPORT = """
 import sys
 from mendloop.cli.main import run
 code = run(sys.argv[1:])
-heavy = {"apsw", "asyncio", "importlib.metadata", "msgspec", "rich", "tomllib", "xml", "yaml"}
+heavy = {"aiohttp", "apsw", "asyncio", "importlib.metadata", "msgspec", "multidict", "rich", "tomllib", "xml", "yaml"}
 print(code, *sorted(heavy & sys.modules.keys()))
 """
 

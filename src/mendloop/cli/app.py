@@ -14,6 +14,7 @@ __all__ = ["app"]
 _COMMANDS = {
     "run": "run:run",
     "list": "listing:list_tasks",
+    "watch": "watching:watch",
     "show": "show:show",
     "history": "history:history",
     "explain": "explain:explain",

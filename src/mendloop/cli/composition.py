@@ -31,9 +31,13 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-async def _open_sqlite(place: str, *, must_exist: bool) -> Store:
+async def _open_sqlite(session: Session, place: str, *, must_exist: bool) -> Store:
     from mendloop.stores.sqlite import open_sqlite
 
+    for option in session.cluster_options:
+        raise click.UsageError(f"{option} is of the store kubernetes: add --store kubernetes")
+    if not place:
+        raise click.UsageError("the store sqlite names no place; it is written sqlite:PATH")
     return await open_sqlite(_home_path(place), must_exist=must_exist)
 
 
@@ -41,8 +45,34 @@ def _home_path(place: str) -> Path:
     return Path(place).expanduser()
 
 
+async def _open_kubernetes(
+    session: Session,
+    place: str,
+    *,
+    must_exist: bool,  # noqa: ARG001 - a namespace is there, or a write says that it is not
+) -> Store:
+    if place and session.namespace not in {"", place}:
+        raise click.UsageError(
+            f"two namespaces: {place!a} in the store, and {session.namespace!a}; name one"
+        )
+    try:
+        from mendloop.kube.access import load_access
+        from mendloop.stores.configmap import open_configmaps
+    except ModuleNotFoundError as error:
+        raise click.UsageError(
+            f"the store kubernetes needs {error.name}: pip install 'mendloop[kubernetes]'"
+        ) from error
+    access = await load_access(
+        kubeconfig=session.kubeconfig or None,
+        context=session.context or None,
+        namespace=session.namespace or place or None,
+    )
+    return open_configmaps(access)
+
+
 _STORES: dict[str, tuple[str, Callable[..., Awaitable[Store]]]] = {
     "sqlite": ("sqlite:PATH", _open_sqlite),
+    "kubernetes": ("kubernetes[:NAMESPACE]", _open_kubernetes),
 }
 
 
@@ -89,7 +119,7 @@ async def open_manager(
         click.UsageError: The spec is not understood.
         StateError: The store refuses.
     """
-    store = await _open_store(store_spec(session), must_exist=must_exist)
+    store = await _open_store(session, must_exist=must_exist)
     try:
         async with StateManager(store, by=session.by, door=door, clock=clock) as manager:
             yield manager
@@ -121,15 +151,14 @@ def with_manager(
     return asyncio.run(act())
 
 
-async def _open_store(spec: str, *, must_exist: bool) -> Store:
-    scheme, colon, place = spec.partition(":")
-    if not colon or scheme not in _STORES:
+async def _open_store(session: Session, *, must_exist: bool) -> Store:
+    spec = store_spec(session)
+    scheme, _, place = spec.partition(":")
+    if scheme not in _STORES:
         known = ", ".join(example for example, _ in _STORES.values())
         raise click.UsageError(f"the store {spec!a} is not understood; known are: {known}")
-    example, opener = _STORES[scheme]
-    if not place:
-        raise click.UsageError(f"the store {spec!a} names no place; it is written {example}")
-    return await opener(place, must_exist=must_exist)
+    _, opener = _STORES[scheme]
+    return await opener(session, place, must_exist=must_exist)
 
 
 def make_runner(folder: WorkFolder, token: str) -> Runner:

@@ -157,6 +157,6 @@ class Drive:
             ledger = words.ledger_of(state)
             phase = ledger.phase if ledger and ledger.phase else state.status
             where = f"at iteration {state.iteration}, {str(phase).lower()}"
-        again = shlex.join(["mendloop", *self._session.arguments])
+        again = f"{self._session.program} {shlex.join(self._session.arguments)}"
         message = f"stopped {where} ({interrupted}); `{again}` goes on"
         complain(self._session, "Interrupted", message, task_id=self._task_id)

@@ -21,7 +21,6 @@ from mendloop.cli.streams import forget_stdout, make_patient
 
 __all__ = ["complain", "run"]
 
-_PROGRAM = "mendloop"
 _COMPLETION = "_MENDLOOP_COMPLETE"
 _UNEXPECTED = 1
 _USAGE = 2
@@ -31,10 +30,17 @@ _LINE_BYTES = 4096
 _PROPOSED = re.compile(r"`mendloop [^`]+(?=`)")
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command line; returns its exit code, see `mendloop.cli.exit_codes`."""
+def run(arguments: Sequence[str], *, program: str = "mendloop", store: str = "") -> int:
+    """
+    Run the command line; returns its exit code, see `mendloop.cli.exit_codes`.
+
+    Args:
+        arguments: Without the program's name.
+        program: Its name.
+        store: The store's spec where --store does not name one.
+    """
     make_patient()
-    session = Session(arguments)
+    session = Session(arguments, program=program, store=store)
     try:
         code = _run(session)
     except BrokenPipeError:
@@ -95,9 +101,9 @@ def _run(session: Session) -> int:
 def _invoke(session: Session) -> int:
     """Do what click's own main does, but for its ways with errors."""
     if _COMPLETION in os.environ:
-        app.main(list(session.arguments), prog_name=_PROGRAM, complete_var=_COMPLETION)
+        app.main(list(session.arguments), prog_name=session.program, complete_var=_COMPLETION)
     try:
-        with app.make_context(_PROGRAM, list(session.arguments), obj=session) as context:
+        with app.make_context(session.program, list(session.arguments), obj=session) as context:
             code = app.invoke(context)
     except Exit as asked:
         return asked.exit_code

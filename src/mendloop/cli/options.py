@@ -56,8 +56,30 @@ _SHARED = (
         metavar="SPEC",
         expose_value=False,
         callback=_keep,
-        help="Where the state is, for instance sqlite:PATH; else $MENDLOOP_STORE, else a file in "
-        "the user's state folder.",
+        help="Where the state is: sqlite:PATH or kubernetes[:NAMESPACE]; else $MENDLOOP_STORE, "
+        "else a file in the user's state folder.",
+    ),
+    click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep,
+        help="Of the store kubernetes; the context's if not given.",
+    ),
+    click.option(
+        "--context",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep,
+        help="Of the kubeconfig, for the store kubernetes; the current one if not given.",
+    ),
+    click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep,
+        help="For the store kubernetes; else $KUBECONFIG, else ~/.kube/config, else the Pod's own.",
     ),
     click.option(
         "-o",

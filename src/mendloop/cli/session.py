@@ -15,17 +15,34 @@ class Session:
 
     Attributes:
         arguments: As they were typed, without the program's name.
-        store: The store's spec as given by --store, or "".
+        program: Its name, for messages.
+        store: The store's spec as given by --store, or the program's own, or "".
+        kubeconfig: The file given by --kubeconfig, or "".
+        context: Of the kubeconfig, as given by --context, or "".
+        namespace: As given by --namespace, or "".
         output: "table", "json" or "yaml".
         by: Who is named in the history.
     """
 
-    __slots__ = ("_by", "arguments", "output", "store")
+    __slots__ = (
+        "_by",
+        "arguments",
+        "context",
+        "kubeconfig",
+        "namespace",
+        "output",
+        "program",
+        "store",
+    )
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(
+        self, arguments: Sequence[str], *, program: str = "mendloop", store: str = ""
+    ) -> None:
         """Begin with the defaults; the options set what they were given."""
         self.arguments = tuple(arguments)
-        self.store = ""
+        self.program = program
+        self.store = store
+        self.kubeconfig = self.context = self.namespace = ""
         self.output = "table"
         self._by = ""
 
@@ -46,11 +63,24 @@ class Session:
     @property
     def store_option(self) -> str:
         """What to add to a command that is proposed, so that it means the same store."""
-        if not self.store:
+        given = self.cluster_options
+        if self.store:
+            given = {"--store": self.store} | given
+        if not given:
             return ""
         import shlex
 
-        return f" --store {shlex.quote(self.store)}"
+        return "".join(f" {option} {shlex.quote(value)}" for option, value in given.items())
+
+    @property
+    def cluster_options(self) -> dict[str, str]:
+        """The options given that say which cluster."""
+        options = {
+            "--kubeconfig": self.kubeconfig,
+            "--context": self.context,
+            "--namespace": self.namespace,
+        }
+        return {option: value for option, value in options.items() if value}
 
 
 def _user() -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mendloop.core.model import RemediationState
     from mendloop.manager import Listed, StateManager
 
-__all__ = ["list_tasks"]
+__all__ = ["list_tasks", "row_of"]
 
 
 @click.command("list")
@@ -37,13 +37,14 @@ async def _read(manager: StateManager) -> list[dict[str, Any]]:
     cursor: str | None = None
     while True:
         page = await manager.list_tasks(cursor=cursor)
-        rows += map(_row, page.tasks)
+        rows += map(row_of, page.tasks)
         cursor = page.cursor
         if cursor is None:
             return rows
 
 
-def _row(listed: Listed) -> dict[str, Any]:
+def row_of(listed: Listed) -> dict[str, Any]:
+    """What is shown of a task among others."""
     if listed.state is None:
         return {"task_id": listed.task_id, "problem": str(listed.problem)}
     return {"task_id": listed.task_id, **_summary(listed.state)}
