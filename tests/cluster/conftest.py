@@ -1,4 +1,8 @@
-"""Clients of a real API server, with a proxy between them where a test wants faults."""
+"""
+Clients of a real API server, with a proxy between them where a test wants faults.
+
+They have what the Role in ``deploy`` allows, and no more: the token is that of a ServiceAccount.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fault_proxy import FaultProxy
+from rights import grant
 
 from controlplane import Cluster
 
@@ -19,14 +24,20 @@ async def proxy(control_plane: Cluster) -> AsyncIterator[FaultProxy]:
 
 
 @pytest.fixture
-def direct(control_plane: Cluster, namespace: str, tmp_path: Path) -> str:
+def token(control_plane: Cluster, namespace: str) -> str:
+    """Who the clients are in the test's namespace."""
+    return grant(control_plane, namespace)
+
+
+@pytest.fixture
+def direct(control_plane: Cluster, namespace: str, token: str, tmp_path: Path) -> str:
     """The store in the test's namespace, straight at the API server; see `crew.open_spec`."""
-    config = control_plane.kubeconfig(tmp_path / "direct", namespace=namespace)
+    config = control_plane.kubeconfig(tmp_path / "direct", token=token, namespace=namespace)
     return f"configmap:{config}"
 
 
 @pytest.fixture
-def proxied(proxy: FaultProxy, namespace: str, tmp_path: Path) -> str:
+def proxied(proxy: FaultProxy, namespace: str, token: str, tmp_path: Path) -> str:
     """The same store, through the proxy."""
-    config = proxy.cluster.kubeconfig(tmp_path / "proxied", namespace=namespace)
+    config = proxy.cluster.kubeconfig(tmp_path / "proxied", token=token, namespace=namespace)
     return f"configmap:{config}"
