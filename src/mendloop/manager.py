@@ -11,6 +11,7 @@ import contextlib
 import getpass
 import os
 import secrets
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import Any, Self
@@ -32,6 +33,8 @@ from mendloop.stores.port import Document, Store
 __all__ = ["Listed", "StateManager", "TaskPage"]
 
 _OP_ID_LIMIT = 128
+_DECODED_TASKS = 256
+"""So many states that were read from what was seen are kept decoded."""
 
 
 def _user_name() -> str:
@@ -108,6 +111,7 @@ class StateManager:
         self._door = door
         self.clock: Clock = clock or SystemClock()
         self._history = SealedHistory(store)
+        self._decoded: OrderedDict[str, tuple[str, RemediationState]] = OrderedDict()
         self._committer = GroupCommitter(
             store, clock=self.clock, redact=redact, deadline_seconds=deadline_seconds
         )
@@ -256,7 +260,14 @@ class StateManager:
         a write of this manager, nor behind what a call before has told.
         """
         document = self._store.peek(HEAD, head_name(check_task_id(task_id)))
-        return decode_state(document.body) if document else None
+        if document is None:
+            return None
+        kept = self._decoded.get(task_id)
+        if kept is None or kept[0] != document.revision:
+            kept = self._decoded[task_id] = document.revision, decode_state(document.body)
+            while len(self._decoded) > _DECODED_TASKS:
+                self._decoded.popitem(last=False)
+        return kept[1]
 
     def commits(self, state: RemediationState, *, after: int = 0) -> AsyncIterator[Commit]:
         """Yield the commits of *state* with a number above *after*, oldest first."""

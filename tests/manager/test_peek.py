@@ -109,3 +109,18 @@ async def test_damage_that_was_seen_is_confirmed_by_a_read(
             await manager.increment_iteration("t")
     else:
         assert 2 == await manager.increment_iteration("t")
+
+
+async def test_a_cached_state_is_the_one_that_was_seen(
+    store: SeeingStore, manager: StateManager, others: StateManager
+) -> None:
+    """Nothing is known before something was seen; then the newest that was, decoded once."""
+    assert manager.cached_state("t") is None
+    for number in (1, 2):
+        await others.increment_iteration("t")
+        store.seen = await newest(store)
+        first = manager.cached_state("t")
+        assert first is manager.cached_state("t")
+        assert first is not None
+        assert number == first.iteration
+    assert (0, 0) == store.asked()
