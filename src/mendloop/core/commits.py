@@ -54,8 +54,8 @@ __all__ = [
 COMMITS_KEPT = 4
 """The head keeps at least this many commits, unless they hold too many changes."""
 
-SEAL_BATCH = 12
-"""So many commits beyond `COMMITS_KEPT` are sealed in one chunk: one extra write in 12."""
+SEAL_BATCH = 16
+"""So many commits beyond `COMMITS_KEPT` are sealed in one chunk: one extra write in 16."""
 
 CHANGES_KEPT = 256
 """The head's commits hold at most this many changes, of some 150 bytes each: below 40 kB."""
