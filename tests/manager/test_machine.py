@@ -1,17 +1,24 @@
-"""The manager on SQLite and a model in plain dicts, driven side by side: no difference."""
+"""The manager on each store and a model in plain dicts, driven side by side: no difference."""
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import Coroutine
+import itertools
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from controlplane.cluster import Cluster
 from drive import report
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from msgspec.structs import replace
 from plain_model import Answer, PlainModel
 from spec_reader import read_state
@@ -22,9 +29,13 @@ from mendloop.core.commands import Command
 from mendloop.core.errors import StateError
 from mendloop.core.model import Finding, Ledger, RemediationState, Settings
 from mendloop.core.vocabulary import StepKind, StopReason
+from mendloop.kube.access import load_access
 from mendloop.manager import StateManager
+from mendloop.stores.configmap import open_configmaps
+from mendloop.stores.port import Store
 from mendloop.stores.sqlite import open_sqlite
 
+OpenTwo = Callable[[], Coroutine[Any, Any, list[Store]]]
 _T = TypeVar("_T")
 _TASKS = st.sampled_from(["a", "a", "a", "b"])
 _NAMES = st.lists(st.sampled_from("xyz"), max_size=3, unique=True)
@@ -46,12 +57,12 @@ class _Asked(NamedTuple):
 
 
 class SideBySide(RuleBasedStateMachine):
-    """Every operation is asked of both, by one of two managers on one file."""
+    """Every operation is asked of both, by one of two managers on one storage."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_two: OpenTwo) -> None:
         super().__init__()
+        self._open_two = open_two
         self._runner = asyncio.Runner()
-        self._folder = tempfile.TemporaryDirectory()
         self._model = PlainModel()
         self._read: dict[str, RemediationState] = {}
         self._last: _Asked | None = None
@@ -59,9 +70,8 @@ class SideBySide(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        """Open the file twice."""
-        path = Path(self._folder.name) / "state.db"
-        self._stores = [self._do(open_sqlite(path)) for _ in range(2)]
+        """Open an empty storage twice."""
+        self._stores = self._do(self._open_two())
         self._managers = [StateManager(store, by="ann") for store in self._stores]
 
     def teardown(self) -> None:
@@ -70,7 +80,6 @@ class SideBySide(RuleBasedStateMachine):
             self._do(manager.close())
             self._do(store.close())
         self._runner.close()
-        self._folder.cleanup()
 
     def _do(self, asked: Coroutine[Any, Any, _T]) -> _T:
         return self._runner.run(asked)
@@ -265,7 +274,7 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """A new process: nothing remembered but the file."""
+        """A new process: nothing remembered but the storage."""
         self._do(self._managers[0].close())
         self._managers[0] = StateManager(self._stores[0], by="bea")
 
@@ -311,8 +320,35 @@ def _plain(state: RemediationState) -> dict[str, Any]:
     }
 
 
-TestSideBySide = SideBySide.TestCase
-TestSideBySide.settings = settings(
-    max_examples=500 if settings().max_examples > 100 else 50,
-    stateful_step_count=50 if settings().max_examples > 100 else 30,
-)
+def drive(open_two: OpenTwo) -> None:
+    """Run the machine: 500 times 50 steps in a soak, about a tenth otherwise."""
+    is_soak = settings().max_examples > 100
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        lambda: SideBySide(open_two),
+        settings=settings(
+            max_examples=500 if is_soak else 50,
+            stateful_step_count=50 if is_soak else 30,
+        ),
+    )
+
+
+def test_sqlite_does_what_the_model_does(tmp_path: Path) -> None:
+    """Two managers on one file, each with a handle of its own."""
+    numbers = itertools.count()
+
+    async def open_two() -> list[Store]:
+        path = tmp_path / f"{next(numbers)}.db"
+        return [await open_sqlite(path) for _ in range(2)]
+
+    drive(open_two)
+
+
+def test_configmaps_do_what_the_model_does(control_plane: Cluster, tmp_path: Path) -> None:
+    """Two managers in one namespace, each with a session of its own, one of them watching."""
+
+    async def open_two() -> list[Store]:
+        config = control_plane.kubeconfig(tmp_path / "config", namespace=control_plane.namespace())
+        ways = [await load_access(kubeconfig=str(config)) for _ in range(2)]
+        return [open_configmaps(way, is_watching=n == 0) for n, way in enumerate(ways)]
+
+    drive(open_two)
