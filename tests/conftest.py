@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+# Who starts the tests in the background has SIGINT ignored, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Test folders are no packages: what several of them share is imported from here by its name.
 sys.path.insert(0, str(Path(__file__).with_name("support")))
