@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import fault_proxy as faults
+import msgspec
 import pytest
-from crew import Crew, Plan, Verdict, judge_task, open_spec
+from crew import Crew, Plan, Verdict, judge_tasks, open_spec
 from fault_proxy import FaultProxy, StreamFault
 
 from controlplane import ControlPlane, Judge
@@ -41,48 +42,51 @@ def trouble(seed: int) -> faults.Choose:
     )
 
 
-class Task:
-    """The task that all work on, and what is said of it in the end."""
+class Work:
+    """What four processes do, and what is said of it in the end."""
 
-    def __init__(self, judge: Judge, folder: Path, turns: int) -> None:
+    def __init__(self, judge: Judge, folder: Path, plan: Plan) -> None:
         self.folder = folder
-        self.turns = turns
+        self.writes = 4 * 2 * plan.sessions * plan.turns * plan.tasks
+        self._plan = plan
         self._judge = judge
 
-    def plan(self, spec: str) -> Plan:
-        return Plan(spec=spec, turns=self.turns)
-
-    async def make(self, spec: str) -> None:
+    async def begin(self, spec: str) -> None:
+        """Make the tasks."""
         store = await open_spec(spec)
         async with StateManager(store, by="ann") as manager:
-            await manager.create_task("t", settings=Settings(max_iterations=100_000))
+            for task_id in self._plan.task_ids:
+                await manager.create_task(task_id, settings=Settings(max_iterations=100_000))
         await store.close()
+
+    def crew(self, spec: str) -> Crew:
+        return Crew(msgspec.structs.replace(self._plan, spec=spec), self.folder)
 
     async def verdict(self, spec: str, crew: Crew) -> Verdict:
         records = await crew.finish()
         store = await open_spec(spec)
         async with StateManager(store, by="ann") as manager:
-            verdict = await judge_task(manager, "t", records, self._judge)
+            verdict = await judge_tasks(manager, self._plan.task_ids, records, self._judge)
         await store.close()
         return verdict
 
 
 @pytest.fixture
-def task(judge: Judge, tmp_path: Path, scaled: Callable[[int, int], int]) -> Task:
-    """2,000 increments and 2,000 findings by four processes in a soak, a tenth otherwise."""
-    return Task(judge, tmp_path, scaled(250, 25))
+def work(judge: Judge, tmp_path: Path, scaled: Callable[[int, int], int]) -> Work:
+    """2,000 increments and 2,000 findings on five tasks in a soak, a tenth on one otherwise."""
+    return Work(judge, tmp_path, Plan(spec="", tasks=scaled(5, 1), turns=scaled(50, 25)))
 
 
 async def test_lost_answers_are_settled_by_asking_again(
-    proxy: FaultProxy, direct: str, proxied: str, task: Task
+    proxy: FaultProxy, direct: str, proxied: str, work: Work
 ) -> None:
     """Resets, lost and late answers, refusals and broken watches: each write counts once."""
-    await task.make(direct)
+    await work.begin(direct)
     proxy.choose = trouble(seed=1)
-    async with Crew(task.plan(proxied), task.folder) as crew:
-        verdict = await task.verdict(direct, crew)
+    async with work.crew(proxied) as crew:
+        verdict = await work.verdict(direct, crew)
     assert verdict.is_clean, verdict
-    assert 16 * task.turns == verdict.acknowledged
+    assert work.writes == verdict.acknowledged
     assert verdict.settled
     assert verdict.peeks
     met = {exchange.fault for exchange in proxy.exchanges if exchange.fault}
@@ -90,38 +94,38 @@ async def test_lost_answers_are_settled_by_asking_again(
 
 
 async def test_an_outage_and_an_overload_are_ridden_out(
-    proxy: FaultProxy, direct: str, proxied: str, task: Task, scaled: Callable[[int, int], int]
+    proxy: FaultProxy, direct: str, proxied: str, work: Work, scaled: Callable[[int, int], int]
 ) -> None:
     """While the server is away or throttles it is asked rarely; work goes on soon afterwards."""
     seconds = scaled(60, 3)
-    await task.make(direct)
-    async with Crew(task.plan(proxied), task.folder) as crew:
+    await work.begin(direct)
+    async with work.crew(proxied) as crew:
         await crew.until_done(0.2)
         async with proxy.outage():
             await asyncio.sleep(seconds)
-        await crew.until_done(0.3, patience_seconds=BACK_SECONDS)
+        await crew.until_next(seconds=BACK_SECONDS)
         proxy.choose = faults.always(faults.THROTTLED, verbs={*faults.WRITES, "get"})
         await asyncio.sleep(1)  # what was under way has been answered
         before = proxy.count()
         await asyncio.sleep(seconds)
         asked = proxy.count() - before
         proxy.choose = faults.never
-        await crew.until_done(0.4, patience_seconds=BACK_SECONDS)
-        verdict = await task.verdict(direct, crew)
+        await crew.until_next(seconds=BACK_SECONDS)
+        verdict = await work.verdict(direct, crew)
     assert verdict.is_clean, verdict
-    assert 16 * task.turns == verdict.acknowledged
+    assert work.writes == verdict.acknowledged
     assert asked <= 2 * len(crew.plans) * seconds
 
 
 async def test_killed_clients_and_servers_lose_and_double_nothing(
-    own_control_plane: ControlPlane, task: Task
+    own_control_plane: ControlPlane, work: Work
 ) -> None:
     """With kill -9 of clients, kube-apiserver and etcd while all work, each write counts once."""
     plane, dice = own_control_plane, random.Random(2)
-    config = plane.kubeconfig(task.folder / "config", namespace=plane.namespace())
+    config = plane.kubeconfig(work.folder / "config", namespace=plane.namespace())
     spec = f"configmap:{config}"
-    await task.make(spec)
-    async with Crew(task.plan(spec), task.folder) as crew:
+    await work.begin(spec)
+    async with work.crew(spec) as crew:
         for share, server in ((0.2, plane.apiserver), (0.5, plane.etcd)):
             await crew.until_done(share)
             server.kill()
@@ -129,33 +133,33 @@ async def test_killed_clients_and_servers_lose_and_double_nothing(
             await asyncio.to_thread(server.start)
             await crew.until_done(share + 0.1)
             await crew.kill_one(dice)
-        verdict = await task.verdict(spec, crew)
+        verdict = await work.verdict(spec, crew)
     assert verdict.is_clean, verdict
-    assert 16 * task.turns == verdict.acknowledged + verdict.in_doubt
+    assert work.writes == verdict.acknowledged + verdict.in_doubt
     assert verdict.in_doubt <= 2 * crew.kills
 
 
-async def test_killed_clients_of_a_file_lose_and_double_nothing(task: Task) -> None:
+async def test_killed_clients_of_a_file_lose_and_double_nothing(work: Work) -> None:
     """On the SQLite store, with kill -9 of clients while all work, each write counts once."""
-    spec, dice = f"sqlite:{task.folder / 'state.db'}", random.Random(3)
-    await task.make(spec)
-    async with Crew(task.plan(spec), task.folder) as crew:
+    spec, dice = f"sqlite:{work.folder / 'state.db'}", random.Random(3)
+    await work.begin(spec)
+    async with work.crew(spec) as crew:
         for share in (0.1, 0.3, 0.5, 0.7):
             await crew.until_done(share)
             await crew.kill_one(dice)
-        verdict = await task.verdict(spec, crew)
+        verdict = await work.verdict(spec, crew)
     assert verdict.is_clean, verdict
-    assert 16 * task.turns == verdict.acknowledged + verdict.in_doubt
+    assert work.writes == verdict.acknowledged + verdict.in_doubt
     assert verdict.in_doubt <= 2 * crew.kills
 
 
 @pytest.mark.parametrize("kind", ["configmap", "sqlite"])
-async def test_a_lost_update_is_found_by_both_checkers(direct: str, task: Task, kind: str) -> None:
+async def test_a_lost_update_is_found_by_both_checkers(direct: str, work: Work, kind: str) -> None:
     """Clients that read and then write over whatever is there by then are found out, on each store."""
-    spec = direct if kind == "configmap" else f"sqlite:{task.folder / 'state.db'}"
-    await task.make(spec)
-    async with Crew(task.plan(f"unversioned-{spec}"), task.folder) as crew:
-        verdict = await task.verdict(spec, crew)
+    spec = direct if kind == "configmap" else f"sqlite:{work.folder / 'state.db'}"
+    await work.begin(spec)
+    async with work.crew(f"unversioned-{spec}") as crew:
+        verdict = await work.verdict(spec, crew)
     assert verdict.ours
     assert verdict.theirs
     assert [found for found in verdict.faults if " was given " in found]

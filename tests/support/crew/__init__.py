@@ -1,8 +1,8 @@
-"""Several processes that work on one task, what they saw, and whether it can have been so."""
+"""Several processes that work on the same tasks, what they saw, and whether it can have been so."""
 
 from crew.processes import Crew, Plan
 from crew.records import Seen, read_records
 from crew.stores import open_spec
-from crew.verdict import Verdict, judge_task
+from crew.verdict import Verdict, judge_tasks
 
-__all__ = ["Crew", "Plan", "Seen", "Verdict", "judge_task", "open_spec", "read_records"]
+__all__ = ["Crew", "Plan", "Seen", "Verdict", "judge_tasks", "open_spec", "read_records"]

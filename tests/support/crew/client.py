@@ -12,6 +12,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,21 +20,32 @@ from crew.processes import Plan
 from crew.records import Doing, Log, Seen, read_records
 from crew.stores import open_spec
 from mendloop.core.errors import OutcomeUnknown, StoreUnavailable
-from mendloop.core.model import FeedbackEntry
+from mendloop.core.model import FeedbackEntry, RemediationState
 from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.manager import StateManager
 
 _AGAIN_SECONDS = 0.05
 
 
-def names_of(plan: Plan, session: str) -> list[tuple[str, Doing]]:
-    """All that a session asks, in order."""
-    asked: list[tuple[str, Doing]] = []
+class Wish(NamedTuple):
+    """Something to be asked: under which name, of which task, what."""
+
+    name: str
+    task_id: str
+    doing: Doing
+
+
+def wishes_of(plan: Plan, session: str) -> list[Wish]:
+    """All that a session asks, in order: the tasks take turns."""
+    asked = []
     for turn in range(plan.turns):
-        asked += [(f"{session}-i{turn}", "increment"), (f"{session}-f{turn}", "append")]
-        asked += [(f"{session}-p{turn}", "peek")]
-        if turn % plan.turns_a_look == 0:
-            asked += [(f"{session}-l{turn}", "look")]
+        for number, task_id in enumerate(plan.task_ids):
+            doings: list[Doing] = ["increment", "append", "peek"]
+            if (turn + number) % plan.turns_a_look == 0:
+                doings.append("look")
+            asked += [
+                Wish(f"{session}-{task_id}-{doing}-{turn}", task_id, doing) for doing in doings
+            ]
     return asked
 
 
@@ -50,40 +62,41 @@ class Client:
 
     async def run_session(self, session: str) -> None:
         """Ask all that is left."""
-        for name, doing in names_of(self._plan, session):
-            if doing in {"increment", "append"}:
-                await self._write(name, doing, session)
-            elif name not in self._before:
-                self._log.asked(name, doing, session)
-                await getattr(self, f"_{doing}")(name)
+        for wish in wishes_of(self._plan, session):
+            if wish.doing in {"increment", "append"}:
+                await self._write(wish, session)
+            elif wish.name not in self._before:
+                self._log.asked(*wish, session)
+                await self._read(wish)
 
-    async def _write(self, name: str, doing: Doing, session: str) -> None:
-        while (earlier := self._before.get(name)) and earlier.is_denied:
-            name = _renamed(name)
+    async def _write(self, wish: Wish, session: str) -> None:
+        while (earlier := self._before.get(wish.name)) and earlier.is_denied:
+            wish = _renamed(wish)
         if earlier is None:
-            self._log.asked(name, doing, session)
-        elif earlier.answer or self._plan.is_left_in_doubt(name):
+            self._log.asked(*wish, session)
+        elif earlier.answer or self._plan.is_left_in_doubt(wish.name):
             return
         tries = 1
         while True:
             try:
-                self._log.answered(name, number=await self._ask(name, doing), tries=tries)
+                self._log.answered(wish.name, number=await self._ask(wish), tries=tries)
             except StoreUnavailable:
-                self._log.denied(name)
-                name, tries = _renamed(name), 1
-                self._log.asked(name, doing, session)
+                self._log.denied(wish.name)
+                wish, tries = _renamed(wish), 1
+                self._log.asked(*wish, session)
             except OutcomeUnknown as error:
-                if error.op_id != name:
+                if error.op_id != wish.name:
                     raise
                 tries += 1
             else:
                 return
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _ask(self, name: str, doing: Doing) -> int:
+    async def _ask(self, wish: Wish) -> int:
         """Bring one number or one finding; returns the number, 0 for a finding."""
+        name, task_id, doing = wish
         if doing == "increment":
-            return await self._manager.increment_iteration(self._plan.task_id, op_id=name)
+            return await self._manager.increment_iteration(task_id, op_id=name)
         entry = FeedbackEntry(
             timestamp=datetime(2026, 1, 1, tzinfo=UTC),
             author="ann",
@@ -93,29 +106,28 @@ class Client:
             resolved=False,
             pr_comment_id=name,
         )
-        await self._manager.append_feedback(self._plan.task_id, entry, op_id=name)
+        await self._manager.append_feedback(task_id, entry, op_id=name)
         return 0
 
-    async def _look(self, name: str) -> None:
+    async def _read(self, wish: Wish) -> None:
+        if wish.doing == "look":
+            state = await self._look(wish.task_id)
+        else:
+            state = self._manager.cached_state(wish.task_id)
+        if state is not None:
+            self._log.answered(wish.name, state=state)
+
+    async def _look(self, task_id: str) -> RemediationState | None:
         while True:
             try:
-                state = await self._manager.get_state(self._plan.task_id)
+                return await self._manager.get_state(task_id)
             except StoreUnavailable:
                 await asyncio.sleep(_AGAIN_SECONDS)
-            else:
-                assert state is not None
-                self._log.answered(name, state=state)
-                return
-
-    async def _peek(self, name: str) -> None:
-        state = self._manager.cached_state(self._plan.task_id)
-        if state is not None:
-            self._log.answered(name, state=state)
 
 
-def _renamed(name: str) -> str:
-    """The name of what is asked again after a denial."""
-    return f"{name}+"
+def _renamed(wish: Wish) -> Wish:
+    """The same, asked as something new after a denial."""
+    return wish._replace(name=f"{wish.name}+")
 
 
 async def main(plan: Plan) -> None:

@@ -6,17 +6,20 @@ import asyncio
 import os
 import random
 import sys
-import time
 import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
+from patience import eventually
 
 from crew.records import Seen, read_records
 
 __all__ = ["Crew", "Plan"]
+
+_PATIENCE_SECONDS = 1800
+"""In a soak on a busy machine."""
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -25,23 +28,28 @@ class Plan(msgspec.Struct, kw_only=True):
 
     Attributes:
         spec: Which store; see `crew.stores`.
-        task_id: On which task.
+        tasks: On how many tasks, in turns; see `task_ids`.
         who: Its name, the same one after a kill.
         log: The file that it writes to.
         sessions: How many things it asks at a time.
-        turns: How many increments and how many findings each session brings.
-        turns_a_look: A session looks at the task every so many turns.
+        turns: How many increments and how many findings each session brings to each task.
+        turns_a_look: A session looks at a task every so many turns.
         deadline_seconds: How long the manager tries.
     """
 
     spec: str
-    task_id: str = "t"
+    tasks: int = 1
     who: str = "p"
     log: str = ""
     sessions: int = 2
     turns: int = 25
     turns_a_look: int = 4
     deadline_seconds: float = 5.0
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The tasks."""
+        return [f"t{number}" for number in range(self.tasks)]
 
     def is_left_in_doubt(self, name: str) -> bool:
         """Whether an operation that a kill cut off is not asked again: a quarter of them."""
@@ -89,16 +97,21 @@ class Crew:
         """What they have seen so far."""
         return read_records(Path(plan.log) for plan in self.plans)
 
-    async def until_done(self, share: float, *, patience_seconds: float = 60) -> None:
+    @property
+    def acknowledged(self) -> int:
+        """How many writes have been answered so far."""
+        writes = (seen for seen in self.records().values() if seen.asked.is_write)
+        return sum(seen.answer is not None for seen in writes)
+
+    async def until_done(self, share: float) -> None:
         """Wait until this share of all writes is acknowledged."""
-        total = sum(2 * plan.sessions * plan.turns for plan in self.plans)
-        deadline = time.monotonic() + patience_seconds
-        while share * total > sum(
-            seen.answer is not None and seen.asked.doing in {"increment", "append"}
-            for seen in self.records().values()
-        ):
-            assert time.monotonic() < deadline, "the clients get nowhere"
-            await asyncio.sleep(0.02)
+        total = sum(2 * plan.sessions * plan.turns * plan.tasks for plan in self.plans)
+        await eventually(lambda: self.acknowledged >= share * total, seconds=_PATIENCE_SECONDS)
+
+    async def until_next(self, *, seconds: float) -> None:
+        """Wait until one more write is acknowledged, and no longer than that."""
+        before = self.acknowledged
+        await eventually(lambda: self.acknowledged > before, seconds=seconds)
 
     async def kill_one(self, dice: random.Random) -> None:
         """Kill one of those that run with SIGKILL, and start it again."""
@@ -109,9 +122,9 @@ class Crew:
         self.kills += 1
         _go(await self._start(plan))
 
-    async def finish(self, *, patience_seconds: float = 600) -> dict[str, Seen]:
+    async def finish(self) -> dict[str, Seen]:
         """Wait until each has asked all; none may fail or complain."""
-        async with asyncio.timeout(patience_seconds):
+        async with asyncio.timeout(_PATIENCE_SECONDS):
             told = await asyncio.gather(*(p.communicate() for p in self._running.values()))
         assert [b""] * len(told) == [errors for _, errors in told]
         assert {0} == {process.returncode for process in self._running.values()}

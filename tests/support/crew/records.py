@@ -24,15 +24,22 @@ class Question(msgspec.Struct, tag="asked", omit_defaults=True):
 
     Attributes:
         name: Of this operation, unique; also its operation id.
+        task_id: About which task.
         doing: What: peeks are reads of the cache, looks are fresh ones.
         process: Who asks: one after another.
         at: Nanoseconds of the machine's monotonic clock.
     """
 
     name: str
+    task_id: str
     doing: Doing
     process: str
     at: int
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it changes something."""
+        return self.doing in {"increment", "append"}
 
 
 class Answer(msgspec.Struct, tag="answered", omit_defaults=True):
@@ -79,8 +86,8 @@ class Log:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._life = f"{who}/{os.getpid()}"
 
-    def asked(self, name: str, doing: Doing, process: str) -> None:
-        self._write(Question(name, doing, process, time.monotonic_ns()))
+    def asked(self, name: str, task_id: str, doing: Doing, process: str) -> None:
+        self._write(Question(name, task_id, doing, process, time.monotonic_ns()))
 
     def answered(
         self, name: str, *, number: int = 0, state: RemediationState | None = None, tries: int = 1

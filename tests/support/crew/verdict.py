@@ -1,4 +1,4 @@
-"""Whether a task holds what its clients were told, each thing once."""
+"""Whether tasks hold what their clients were told, each thing once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crew.records import Seen, digests_of
 from mendloop.core.model import Change, RemediationState
 from mendloop.manager import StateManager
 
-__all__ = ["Verdict", "judge_task"]
+__all__ = ["Verdict", "judge_tasks"]
 
 
 class Verdict(msgspec.Struct):
@@ -46,38 +46,41 @@ class Verdict(msgspec.Struct):
         return not (self.faults or self.ours or self.theirs)
 
 
-async def judge_task(
-    manager: StateManager, task_id: str, records: dict[str, Seen], judge: Judge
+async def judge_tasks(
+    manager: StateManager, task_ids: list[str], records: dict[str, Seen], judge: Judge
 ) -> Verdict:
-    """Compare what is stored of a task with what its clients were told."""
-    state = await manager.get_state(task_id)
-    assert state is not None
-    changes = [change async for commit in manager.commits(state) for change in commit.changes]
-    history = as_history(records, state)
-    writes = [seen for seen in records.values() if seen.asked.doing in {"increment", "append"}]
-    told = [seen for seen in writes if seen.answer is not None]
+    """Compare what is stored of tasks with what their clients were told."""
+    faults: list[str] = []
+    history: list[Operation] = []
+    for task_id in task_ids:
+        state = await manager.get_state(task_id)
+        assert state is not None
+        changes = [change async for commit in manager.commits(state) for change in commit.changes]
+        told = {name: seen for name, seen in records.items() if seen.asked.task_id == task_id}
+        faults += _wrong_numbers(told)
+        faults += _wrong_findings(told, state)
+        faults += _wrong_changes(told, changes, state)
+        faults += _torn_looks(told, state)
+        faults += goes_back(_by_life(told, state))
+        history += _as_history(told, state)
+    writes = [seen for seen in records.values() if seen.asked.is_write]
+    answers = [seen.answer for seen in writes if seen.answer]
     return Verdict(
-        faults=[
-            *_wrong_numbers(told),
-            *_wrong_findings(records, state),
-            *_wrong_changes(writes, changes, state),
-            *_torn_looks(records, state),
-            *goes_back(_by_life(records, state)),
-        ],
-        ours=why_not(history.values()),
-        theirs=judge(history.values()),
-        acknowledged=len(told),
-        settled=sum(seen.answer.tries > 1 for seen in told if seen.answer),
+        faults=faults,
+        ours=why_not(history),
+        theirs=judge(history),
+        acknowledged=len(answers),
+        settled=sum(answer.tries > 1 for answer in answers),
         denied=sum(seen.is_denied for seen in writes),
         in_doubt=sum(seen.answer is None and not seen.is_denied for seen in writes),
         peeks=sum(seen.asked.doing == "peek" for seen in records.values() if seen.answer),
     )
 
 
-def as_history(records: dict[str, Seen], state: RemediationState) -> dict[str, Operation]:
+def _as_history(records: dict[str, Seen], state: RemediationState) -> list[Operation]:
     """What the checkers are asked about: numbers, the places of findings, and what looks told."""
     places = {entry.pr_comment_id: n for n, entry in enumerate(state.feedback_history, 1)}
-    history = {}
+    history = []
     for name, seen in records.items():
         asked, answer = seen.asked, seen.answer
         if asked.doing == "peek" or (asked.doing == "look" and answer is None):
@@ -89,18 +92,22 @@ def as_history(records: dict[str, Seen], state: RemediationState) -> dict[str, O
             looked = (answer.number, answer.findings)
             told = {"increment": answer.number, "append": places.get(name), "look": looked}
             result = told[asked.doing]
-        history[name] = Operation(
-            op=asked.doing,
-            call=asked.at,
-            returned=answer.at if answer else None,
-            result=result,
-            process=asked.process,
+        history.append(
+            Operation(
+                op=asked.doing,
+                call=asked.at,
+                returned=answer.at if answer else None,
+                result=result,
+                key=asked.task_id,
+                process=asked.process,
+            )
         )
     return history
 
 
-def _wrong_numbers(told: Sequence[Seen]) -> list[str]:
-    numbers = Counter(s.answer.number for s in told if s.answer and s.asked.doing == "increment")
+def _wrong_numbers(records: dict[str, Seen]) -> list[str]:
+    told = [s.answer for s in records.values() if s.answer and s.asked.doing == "increment"]
+    numbers = Counter(answer.number for answer in told)
     return [f"{number} was given {times} times" for number, times in numbers.items() if times > 1]
 
 
@@ -118,17 +125,17 @@ def _wrong_findings(records: dict[str, Seen], state: RemediationState) -> list[s
 
 
 def _wrong_changes(
-    writes: Sequence[Seen], changes: Sequence[Change], state: RemediationState
+    records: dict[str, Seen], changes: Sequence[Change], state: RemediationState
 ) -> list[str]:
     """The audit log has each operation once, with the result that its client was told."""
     times = Counter(change.op_id for change in changes)
     found = [f"{op_id} is recorded {n} times" for op_id, n in times.items() if n > 1]
     results = {change.op_id: change.result for change in changes}
-    for seen in writes:
-        name, answer = seen.asked.name, seen.answer
+    for name, seen in records.items():
+        answer = seen.answer
         if seen.is_denied and name in results:
             found.append(f"{name} was denied and is recorded")
-        if answer is None:
+        if answer is None or not seen.asked.is_write:
             continue
         if name not in results:
             found.append(f"{name} was acknowledged and is not recorded")
