@@ -11,6 +11,7 @@ import fault_proxy as faults
 import pytest
 from fault_proxy import Fault, FaultProxy
 from kube_client import CONFIGMAPS, OpenApi
+from rights import grant
 from wire import Pki
 
 from controlplane import Cluster
@@ -255,6 +256,53 @@ async def test_missing_permission_is_named(
         await calls[verb](stranger, on)
     error = caught.value
     assert (verb, "configmaps", namespace) == (error.verb, error.resource, error.namespace)
+
+
+@pytest.mark.parametrize("verb", ALL)
+async def test_rights_that_come_back_were_never_missed(
+    open_api: OpenApi, control_plane: Cluster, namespace: str, calls: dict[str, Call], verb: str
+) -> None:
+    """An API server that has just begun refuses all: who was let in before asks again."""
+    bindings = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    api = await open_api(token=await asyncio.to_thread(grant, control_plane, namespace))
+    on = await api.create(CONFIGMAPS, A)
+    on = on if verb == "create" else await _used(api, calls, verb, on)
+    binding = control_plane.request("GET", f"{bindings}/mendloop")
+    control_plane.request("DELETE", f"{bindings}/mendloop")
+    await asyncio.sleep(0.5)
+    waiting = asyncio.create_task(_as_result(calls[verb](api, on)))
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    for name in ("resourceVersion", "uid", "creationTimestamp"):
+        del binding["metadata"][name]
+    control_plane.request("POST", bindings, binding)
+    await waiting
+
+
+async def _as_result(call: Awaitable[object]) -> object:
+    return await call
+
+
+async def _used(api: Api, calls: dict[str, Call], verb: str, on: bytes) -> bytes:
+    """Use a verb once; returns the object as it is then."""
+    await calls[verb](api, on)
+    return await api.get(CONFIGMAPS, "a") or await api.create(CONFIGMAPS, A)
+
+
+async def test_rights_that_stay_away_are_missed_in_time(
+    open_api: OpenApi, control_plane: Cluster, namespace: str
+) -> None:
+    """After some seconds it is said; the next call is refused at once."""
+    bindings = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    api = await open_api(token=await asyncio.to_thread(grant, control_plane, namespace))
+    await api.get(CONFIGMAPS, "a")
+    control_plane.request("DELETE", f"{bindings}/mendloop")
+    await asyncio.sleep(0.5)
+    for least, most in ((4, 10), (0, 2)):
+        begun = time.monotonic()
+        with pytest.raises(NotPermitted):
+            await api.get(CONFIGMAPS, "a")
+        assert least < time.monotonic() - begun < most
 
 
 async def test_wrong_credentials_are_tried_twice_and_named(

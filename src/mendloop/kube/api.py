@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 import aiohttp
 
-from mendloop.core.errors import AccessError, StoreError, StoreUnavailable
+from mendloop.core.errors import AccessError, NotPermitted, StoreError, StoreUnavailable
 from mendloop.kube.access import Access
 from mendloop.kube.connections import connection_errors, send_once
 from mendloop.kube.errors import Answer, Call, from_answer, is_absent
@@ -31,6 +31,8 @@ _LAST_WORDS_SECONDS = 0.05
 _CREATED_BY = {"fieldManager": FIELD_MANAGER}
 _APPLIED_BY = {"fieldManager": FIELD_MANAGER, "force": "true"}
 _CONNECTIONS = 100
+_DOUBT_SECONDS = 5.0
+_DOUBT_PAUSE_SECONDS = 0.2
 _REDIRECTS = 300
 
 
@@ -60,6 +62,7 @@ class Api:
         self._patience_seconds = patience_seconds
         self._session: aiohttp.ClientSession | None = None
         self._throttle = Throttle()
+        self._permitted: set[str] = set()
         self._under_way = 0
         self._is_quiet = asyncio.Event()
         self._is_closed = False
@@ -216,18 +219,29 @@ class Api:
 
     async def _respond(self, request: Request) -> aiohttp.ClientResponse | Answer:
         """Send *request*, again where that is safe, until there is an answer that stands."""
-        give_up_at = asyncio.get_running_loop().time() + self._patience_seconds
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + self._patience_seconds
+        doubt_until = min(now() + _DOUBT_SECONDS, give_up_at)
         has_new_credentials = False
         while True:
             response = await self._in_turn(request, give_up_at)
             if not isinstance(response, Answer):
+                self._permitted.add(request.call.verb)
                 return response
-            if response.meaning is AccessError:
+            if response.meaning is NotPermitted:
+                # A server that has just begun knows of no rights yet, and refuses everybody.
+                if request.call.verb not in self._permitted or now() > doubt_until:
+                    self._permitted.discard(request.call.verb)
+                    return response
+                await asyncio.sleep(_DOUBT_PAUSE_SECONDS)
+            elif response.meaning is AccessError:
                 if has_new_credentials:
                     raise self._access.refused()
                 self._access.forget_credentials()
                 has_new_credentials = True
             elif not response.allows_again(request.call):
+                if response.meaning is not StoreUnavailable:
+                    self._permitted.add(request.call.verb)
                 return response
 
     async def _in_turn(
