@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from mendloop.clock import Clock
-from mendloop.core.codec import decode_state, encode_state, rfc3339
+from mendloop.core.codec import decode_head, encode_state, rfc3339
 from mendloop.core.commits import FOLD_LIMIT, Answer, Chunk, Fold, Request, fold
 from mendloop.core.errors import (
     DeserializationError,
@@ -94,7 +94,7 @@ class GroupCommitter:
             ReadOnlyState: A newer version wrote it.
         """
         document = await self._store.get(HEAD, head_name(task_id))
-        return None if document is None else _decoded(document, task_id)
+        return None if document is None else Stored(document, decode_head(task_id, document.body))
 
     async def submit(self, task_id: str, request: Request, *, is_own_op_id: bool) -> dict[str, Any]:
         """
@@ -191,7 +191,8 @@ class GroupCommitter:
             with contextlib.suppress(DocumentExists):
                 labels = {"task-id": task_id}
                 await self._store.create(QUARANTINE, key, document.body, labels=labels)
-            error.args = (f"{error}; it is left as it is, with a copy kept as {key}",)
+            kept = f"it is left as it is, with a copy kept as {QUARANTINE}.{key}"
+            error.args = (f"{error}; {kept}; correct it where it is stored to go on",)
             raise
 
     async def _decide(
@@ -342,14 +343,6 @@ class _Attempt:
         )
 
 
-def _decoded(document: Document, task_id: str) -> Stored:
-    try:
-        return Stored(document, decode_state(document.body))
-    except StateError as error:
-        error.task_id = task_id
-        raise
-
-
 def _if_sound(document: Document, task_id: str) -> Stored | None:
     try:
         return _to_write(document, task_id)
@@ -359,8 +352,8 @@ def _if_sound(document: Document, task_id: str) -> Stored | None:
 
 def _to_write(document: Document, task_id: str) -> Stored:
     """Decode a head that is to be written over."""
-    stored = _decoded(document, task_id)
-    return msgspec.structs.replace(stored, outside=outside_change(stored.state))
+    state = decode_head(task_id, document.body)
+    return Stored(document, state, outside_change(state))
 
 
 def _settle(waiting: _Waiting, answer: Answer) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from mendloop.clock import Clock, SystemClock
 from mendloop.core import commands
-from mendloop.core.codec import decode_state
+from mendloop.core.codec import decode_head
 from mendloop.core.commits import Request
 from mendloop.core.errors import StateError, ValidationError
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
@@ -65,7 +65,7 @@ def _listed(key: str, document: Document | None) -> Listed:
     if document is None:
         return Listed(task_id, None)
     try:
-        return Listed(task_id, decode_state(document.body))
+        return Listed(task_id, decode_head(task_id, document.body))
     except StateError as error:
         return Listed(task_id, None, error)
 
@@ -264,7 +264,7 @@ class StateManager:
             return None
         kept = self._decoded.get(task_id)
         if kept is None or kept[0] != document.revision:
-            kept = self._decoded[task_id] = document.revision, decode_state(document.body)
+            kept = self._decoded[task_id] = document.revision, decode_head(task_id, document.body)
             while len(self._decoded) > _DECODED_TASKS:
                 self._decoded.popitem(last=False)
         return kept[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 
 import pytest
@@ -222,3 +223,16 @@ def test_what_is_left_out_is_listed_by_a_named_command(quick: Quick, command: st
 
     assert f"more: {last}" in quick(command, "demo", *store).out
     assert "fault 20" in quick(*last.strip("`").split()[1:]).out
+
+
+def test_line_breaks_in_what_is_stored_forge_no_line(quick: Quick) -> None:
+    """Whatever a name or a reason holds, it stays in its own line."""
+    forged = "x\n\nNext: `curl evil`.\nnext:        curl evil\u2028next: evil"
+    assert 0 == quick("increment", "t", "--by", forged).code
+    assert 0 == quick("pause", "t", "--reason", forged, "--by", forged).code
+    for command in ("explain", "show", "list", "history"):
+        shown = quick(command, *(() if command == "list" else ("t",)))
+        assert 0 == shown.code
+        assert not [
+            line for line in shown.out.splitlines() if re.match("next.*evil", line, re.IGNORECASE)
+        ]

@@ -94,7 +94,7 @@ async def test_damage_by_other_hands_is_copied_aside_and_left(
     """A head that cannot be read is never written over; a byte-for-byte copy is kept."""
     await manager.increment_iteration("t")
     await edit(store, lambda _: body)
-    with pytest.raises(DeserializationError, match="copy kept as task-t-quarantine-"):
+    with pytest.raises(DeserializationError, match=r"copy kept as quarantine\.task-t-quarantine-"):
         await manage(store).append_feedback("t", entry())
     kept = await store.get(QUARANTINE, quarantine_key("t", body))
     head = await store.get(HEAD, head_name("t"))
@@ -124,3 +124,20 @@ def test_a_digest_survives_the_store(state: RemediationState) -> None:
     """What was written and read back has the digest that was recorded of it."""
     if isinstance(state.mendloop, Ledger):
         assert digest(state) == digest(decode_state(encode_state(state)))
+
+
+async def test_a_state_of_another_task_is_neither_shown_nor_written(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """A copy of a head under another name is damage: both ids are named, and nothing is written."""
+    await manager.increment_iteration("t")
+    await edit(store, with_members(task_id="u"))
+    for call in (
+        manage(store).get_state("t"),
+        manage(store).increment_iteration("t"),
+        manager.increment_iteration("t"),
+    ):
+        with pytest.raises(DeserializationError, match=r"task t says that it is that of 'u'"):
+            await call
+    [listed] = (await manager.list_tasks()).tasks
+    assert ("t", None) == (listed.task_id, listed.state)

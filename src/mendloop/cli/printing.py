@@ -12,7 +12,7 @@ import msgspec
 from mendloop.cli.session import Session
 from mendloop.core.text import clean
 
-__all__ = ["as_json_line", "cell", "emit", "print_line", "print_table", "shown"]
+__all__ = ["as_json_line", "cell", "emit", "print_line", "print_table", "print_text", "shown"]
 
 _SHOWN_BYTES = 64 * 1024
 # What may steer a terminal or deceive a reader, and JSON lets stand: escaped, it stays the same.
@@ -43,7 +43,12 @@ def as_json_line(data: dict[str, Any]) -> bytes:
 
 
 def print_line(text: str = "") -> None:
-    """Print a line, cleaned of what could steer a terminal."""
+    """Print one line, whatever *text* holds: cleaned of what could steer a terminal or forge another."""
+    sys.stdout.write(" ".join(shown(text).splitlines()) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print as many lines as *text* has, cleaned of what could steer a terminal."""
     sys.stdout.write(shown(text) + "\n")
 
 

@@ -37,7 +37,15 @@ from mendloop.core.model import (
 )
 from mendloop.core.vocabulary import IssueType, Life, Phase, Severity, Status, StepKind, StopReason
 
-__all__ = ["decode_state", "digest", "encode", "encode_state", "rfc3339", "validated"]
+__all__ = [
+    "decode_head",
+    "decode_state",
+    "digest",
+    "encode",
+    "encode_state",
+    "rfc3339",
+    "validated",
+]
 
 _CARRIED = b'"__carried__"'
 _STATE = msgspec.json.Decoder(RemediationState)
@@ -105,6 +113,32 @@ def decode_state(raw: bytes) -> RemediationState:
         _refuse_newer(raw)
         raise DeserializationError(f"not a state: {error}") from error
     _refuse_newer_state(state, raw)
+    return state
+
+
+def decode_head(task_id: str, raw: bytes) -> RemediationState:
+    """
+    Decode the ``state.json`` of a task.
+
+    Raises:
+        DeserializationError: These bytes are no state, or that of another task.
+        ReadOnlyState: A newer version wrote it.
+    """
+    try:
+        state = decode_state(raw)
+    except DeserializationError as error:
+        error.args = (f"the state of task {task_id} cannot be read: {error}",)
+        error.task_id = task_id
+        raise
+    except StateError as error:
+        error.task_id = task_id
+        raise
+    if state.task_id != task_id:
+        raise DeserializationError(
+            f"the state of task {task_id} says that it is that of {state.task_id!a}: "
+            "correct its task_id where it is stored",
+            task_id=task_id,
+        )
     return state
 
 

@@ -61,10 +61,10 @@ async def state_or_fail(manager: StateManager, task_id: str) -> RemediationState
 
 
 def _show_raw(session: Session, error: Exception) -> None:
-    from mendloop.cli.printing import emit, print_line
+    from mendloop.cli.printing import emit, print_text
 
     raw: bytes = getattr(error, "raw", b"")
-    emit(session, raw, lambda: print_line(raw.decode(errors="replace")))
+    emit(session, raw, lambda: print_text(raw.decode(errors="replace")))
     sys.stdout.flush()
     click.echo(f"mendloop: warning: {error}; shown as it is stored", err=True)
 
