@@ -85,7 +85,9 @@ class SealedHistory:
         document = await self._store.get(CHUNK, key)
         if document is None:
             raise DeserializationError(
-                f"the history chunk of commits {ref.first} to {ref.last} is missing",
+                f"the history of task {task_id} lacks commits {ref.first} to {ref.last}: there is no "
+                f"{CHUNK} {key}; put it back from a copy, or read on with `mendloop history "
+                f"{task_id} --after {ref.last}`",
                 task_id=task_id,
             )
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -377,3 +378,20 @@ def test_half_an_ignored_store_is_not_ignored(todo: User, loop_arguments: tuple[
 
     assert 2 == refused.code
     assert f"{todo.tree / 's.db-wal'} is inside the work tree" in refused.err
+
+
+def test_a_lost_piece_of_history_fails_no_run(todo: User, loop_arguments: tuple[str, ...]) -> None:
+    """What cannot be told any more is a warning: the run's own end decides its exit code."""
+    for _ in range(40):
+        assert 0 == todo("increment", "demo", "--max-iterations", "100").code
+    connection = sqlite3.connect(todo.store)
+    connection.execute("DELETE FROM document WHERE kind = 'chunk'")
+    names = connection.execute("SELECT sum(name_digest) FROM document").fetchone()[0]
+    connection.execute("UPDATE counter SET names = ?", (names,))
+    connection.commit()
+    connection.close()
+    ran = todo("run", "demo", *loop_arguments)
+
+    assert 0 == ran.code
+    assert "lacks commits 1 to" in ran.err
+    assert "demo: completed" in ran.out

@@ -20,7 +20,7 @@ from mendloop.cli.story import tell
 from mendloop.cli.watch import Watcher, watcher_for
 from mendloop.clock import SteadyClock
 from mendloop.config import Config
-from mendloop.core.errors import ValidationError
+from mendloop.core.errors import DeserializationError, ValidationError
 from mendloop.core.model import RemediationState
 from mendloop.events import Event, Finished, IterationStarted, RunStarted
 from mendloop.loop import Loop, Plan
@@ -121,7 +121,10 @@ class Drive:
         over = f"{finished.reason}: {finished.detail}" if finished.detail else finished.reason
         if self._has_run:
             print_line()
-            await self._show_iterations(manager, state)
+            try:
+                await self._show_iterations(manager, state)
+            except DeserializationError as error:  # the run has ended all the same
+                complain(self._session, "warning", f"warning: {error}", task_id=self._task_id)
             print_line()
             print_line(f"{self._task_id}: {over}")
         else:

@@ -128,7 +128,7 @@ def advice(session: Session, state: RemediationState) -> str:
         return f"`mendloop resume {task}{store}`, {run_it}"
     if not state.status.is_ended:
         if ledger is not None and is_gone(ledger.lease):
-            return f"its run was killed; `mendloop run {task} ...{store}` goes on"
+            return f"its run ended without a word; `mendloop run {task} ...{store}` goes on"
         if ledger is not None and ledger.lease.holder is not None:
             return f"wait for the run, or `mendloop pause {task} --reason WHY{store}`"
         return f"`mendloop run {task} ...{store}` goes on"

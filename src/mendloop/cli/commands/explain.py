@@ -74,8 +74,9 @@ def _why(state: RemediationState) -> str:
         return ledger.stop_detail or f"it ended: {ledger.stop_reason or state.status}"
     if ledger.lease.holder is not None:
         since = ledger.lease.acquired_at
-        when = f" since {words.time_words(since)}" if since else ""
-        verb = "its run was killed" if words.is_gone(ledger.lease) else "a run is under way"
+        when = f", begun {words.time_words(since)}" if since else ""
+        is_gone = words.is_gone(ledger.lease)
+        verb = "its run ended without a word" if is_gone else "a run is under way"
         return f"{verb}: {words.holder_words(ledger.lease)}{when}"
     if ledger.step is None:
         return "no iteration was begun yet" if state.iteration == 0 else "nobody runs it now"
