@@ -338,7 +338,7 @@ class _Attempt:
             )
         return StoreUnavailable(
             f"task {self._task_id}: gave up after {self._deadline_seconds:.0f} s ({why}); "
-            "nothing was written",
+            "this call wrote nothing",
             task_id=self._task_id,
         )
 

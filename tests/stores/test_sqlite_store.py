@@ -271,3 +271,24 @@ async def test_a_path_may_be_a_text(tmp_path: Path) -> None:
     store = await open_sqlite(str(tmp_path / "state.db"))
     await store.close()
     assert (tmp_path / "state.db").is_file()
+
+
+async def test_a_file_that_others_write_to_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    """What is checked when a file is opened is of one moment, whoever adds documents meanwhile."""
+    path = tmp_path / "state.db"
+    writer = await open_sqlite(path)
+    is_over = False
+
+    async def add() -> int:
+        count = 0
+        while not is_over:
+            await writer.create("note", f"n{count}", b"")
+            count += 1
+        return count
+
+    adding = asyncio.create_task(add())
+    for _ in range(100):
+        await (await open_sqlite(path)).close()
+    is_over = True
+    assert await adding > 10
+    await writer.close()

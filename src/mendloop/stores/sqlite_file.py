@@ -335,15 +335,16 @@ def _check_schema(path: Path, connection: apsw.Connection) -> None:
 
 def _check_names(path: Path, connection: apsw.Connection) -> None:
     """Make sure that no document has fallen out of the file: nobody would miss it otherwise."""
-    kept, found = connection.execute(
-        "SELECT (SELECT names FROM counter WHERE id = 1),"
-        " (SELECT coalesce(sum(name_digest), 0) FROM document)"
-    ).get
     before, indexed = (b"", b""), 0
-    for name in connection.execute(_NAMES_BY_INDEX):
-        if name <= before:
-            raise StoreCorrupt(f"{path} has a damaged index of documents: restore a copy")
-        before, indexed = name, indexed + zlib.crc32(b"\0".join(name))
+    with connection:  # both are of one moment
+        kept, found = connection.execute(
+            "SELECT (SELECT names FROM counter WHERE id = 1),"
+            " (SELECT coalesce(sum(name_digest), 0) FROM document)"
+        ).get
+        for name in connection.execute(_NAMES_BY_INDEX):
+            if name <= before:
+                raise StoreCorrupt(f"{path} has a damaged index of documents: restore a copy")
+            before, indexed = name, indexed + zlib.crc32(b"\0".join(name))
     if not kept == found == indexed:
         raise StoreCorrupt(f"{path} has lost documents: restore a copy")
 
