@@ -200,10 +200,10 @@ async def test_a_store_that_was_never_written_is_a_definite_failure(
     await manager.create_task("t")
     before = await manager.get_state("t")
     store.choose = lambda operation, _kind: None if operation == "get" else DOWN
-    with pytest.raises(StoreUnavailable, match="nothing was written"):
+    with pytest.raises(StoreUnavailable, match="this call wrote nothing"):
         await manager.increment_iteration("t")
     store.choose = lambda operation, _kind: None if operation == "get" else CONFLICT
-    with pytest.raises(StoreUnavailable, match="nothing was written"):
+    with pytest.raises(StoreUnavailable, match="this call wrote nothing"):
         await manager.increment_iteration("t")
     store.choose = lambda _operation, _kind: None
     assert before == await manager.get_state("t")
@@ -243,7 +243,7 @@ async def test_a_store_that_hangs_does_not_hang_its_callers(
         await hurried.increment_iteration("t", op_id="o1")
     assert 1 == await patient.increment_iteration("t", op_id="o1")
     store.choose = lambda operation, _kind: HANG if operation == "get" else None
-    with pytest.raises(StoreUnavailable, match="nothing was written"):
+    with pytest.raises(StoreUnavailable, match="this call wrote nothing"):
         await hurried.pause("nowhere", reason="r")
 
 

@@ -15,6 +15,7 @@ import apsw
 import pytest
 
 from mendloop.core.errors import StoreError, StoreFull, StoreUnavailable
+from mendloop.stores import sqlite_rows as rows
 from mendloop.stores.sqlite import SqliteStore, open_sqlite
 
 Script = Callable[..., "Popen[str]"]
@@ -274,21 +275,26 @@ async def test_a_path_may_be_a_text(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_others_write_to_is_not_taken_for_damaged(tmp_path: Path) -> None:
-    """What is checked when a file is opened is of one moment, whoever adds documents meanwhile."""
+    """What is checked when a file is opened is of one moment, though a document comes meanwhile."""
     path = tmp_path / "state.db"
-    writer = await open_sqlite(path)
-    is_over = False
+    await (await open_sqlite(path)).close()
+    other = apsw.Connection(str(path))
+    came = []
 
-    async def add() -> int:
-        count = 0
-        while not is_over:
-            await writer.create("note", f"n{count}", b"")
-            count += 1
-        return count
+    def write_before_the_index_is_read(_: object, statement: str, __: object) -> bool:
+        if "INDEXED BY" in statement and not came:
+            with other:
+                came.append(rows.insert(other, "note", "a", rows.Content(b"", "{}", "{}")))
+        return True
 
-    adding = asyncio.create_task(add())
-    for _ in range(100):
-        await (await open_sqlite(path)).close()
-    is_over = True
-    assert await adding > 10
-    await writer.close()
+    def hook(connection: apsw.Connection) -> None:
+        connection.exec_trace = write_before_the_index_is_read
+
+    apsw.connection_hooks.append(hook)
+    try:
+        store = await open_sqlite(path)
+    finally:
+        apsw.connection_hooks.remove(hook)
+    assert came == [await store.get("note", "a")]
+    await store.close()
+    other.close()
