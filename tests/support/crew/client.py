@@ -80,14 +80,15 @@ class Client:
         while True:
             try:
                 self._log.answered(wish.name, number=await self._ask(wish), tries=tries)
-            except StoreUnavailable:
-                self._log.denied(wish.name)
-                wish, tries = _renamed(wish), 1
-                self._log.asked(*wish, session)
-            except OutcomeUnknown as error:
-                if error.op_id != wish.name:
-                    raise
-                tries += 1
+            except (StoreUnavailable, OutcomeUnknown) as error:
+                is_denied = isinstance(error, StoreUnavailable)
+                # What an earlier call may have written, a later one that writes nothing leaves open.
+                if is_denied and tries == 1 and earlier is None:
+                    self._log.denied(wish.name)
+                    wish = _renamed(wish)
+                    self._log.asked(*wish, session)
+                else:
+                    tries += 1
             else:
                 return
             await asyncio.sleep(_AGAIN_SECONDS)
