@@ -26,7 +26,8 @@ FIELD_MANAGER = "state-manager"
 """Whom the server takes for the writer of our fields; the specification's name."""
 
 _CONNECT_SECONDS = 10.0
-_LAST_WORDS_SECONDS = 0.05
+_LAST_WORDS_SECONDS = 0.25
+"""So long TLS may take to end a connection (aiohttp's documents, "Graceful Shutdown")."""
 
 _CREATED_BY = {"fieldManager": FIELD_MANAGER}
 _APPLIED_BY = {"fieldManager": FIELD_MANAGER, "force": "true"}
@@ -160,7 +161,11 @@ class Api:
         """
         timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=silence_seconds)
         request = self._request("watch", resource, query={"watch": "1", **query}, timeout=timeout)
-        response = await self._respond(request)
+        try:
+            response = await self._respond(request)
+        except BaseException:
+            self._was_cut_off = True
+            raise
         if isinstance(response, Answer):
             raise from_answer(response, request.call, self.server)
         async with response:
@@ -168,6 +173,7 @@ class Api:
                 yield self._pieces(response, request.call)
             finally:
                 # An orderly end would need the server's help, and nobody waits for it.
+                self._was_cut_off = True
                 connection = response.connection
                 if connection is not None and connection.transport is not None:
                     connection.transport.abort()
