@@ -6,12 +6,14 @@ import asyncio
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fault_proxy as faults
 import msgspec
 import pytest
 from crew import Crew, Plan, Verdict, judge_tasks, open_spec
 from fault_proxy import FaultProxy, StreamFault
+from patience import eventually
 
 from controlplane import ControlPlane, Judge
 from mendloop.core.model import Settings
@@ -59,8 +61,8 @@ class Work:
                 await manager.create_task(task_id, settings=Settings(max_iterations=100_000))
         await store.close()
 
-    def crew(self, spec: str) -> Crew:
-        return Crew(msgspec.structs.replace(self._plan, spec=spec), self.folder)
+    def crew(self, spec: str, **changes: Any) -> Crew:
+        return Crew(msgspec.structs.replace(self._plan, spec=spec, **changes), self.folder)
 
     async def verdict(self, spec: str, crew: Crew) -> Verdict:
         records = await crew.finish()
@@ -99,9 +101,18 @@ async def test_an_outage_and_an_overload_are_ridden_out(
     """While the server is away or throttles it is asked rarely; work goes on soon afterwards."""
     seconds = scaled(60, 3)
     await work.begin(direct)
-    async with work.crew(proxied) as crew:
+    async with work.crew(proxied, deadline_seconds=2) as crew:
         await crew.until_done(0.2)
+        # What is stored before the outage is in doubt all through it, and longer than a call takes.
+        proxy.choose = faults.first_of(
+            faults.always(faults.LOST_ANSWER),
+            faults.always(faults.RESET_BEFORE_REQUEST, verbs={"get"}),
+        )
+        before = proxy.count("patch")
+        await eventually(lambda: proxy.count("patch") > before)
+        await asyncio.sleep(0.2)  # for some more
         async with proxy.outage():
+            proxy.choose = faults.never
             await asyncio.sleep(seconds)
         await crew.until_next(seconds=BACK_SECONDS)
         proxy.choose = faults.always(faults.THROTTLED, verbs={*faults.WRITES, "get"})
@@ -114,6 +125,7 @@ async def test_an_outage_and_an_overload_are_ridden_out(
         verdict = await work.verdict(direct, crew)
     assert verdict.is_clean, verdict
     assert work.writes == verdict.acknowledged
+    assert verdict.settled
     assert asked <= 2 * len(crew.plans) * seconds
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,6 +60,7 @@ class Client:
         self._manager = manager
         self._log = log
         self._before = before
+        self._parent = os.getppid()
 
     async def run_session(self, session: str) -> None:
         """Ask all that is left."""
@@ -91,7 +93,7 @@ class Client:
                     tries += 1
             else:
                 return
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await self._pause()
 
     async def _ask(self, wish: Wish) -> int:
         """Bring one number or one finding; returns the number, 0 for a finding."""
@@ -123,7 +125,13 @@ class Client:
             try:
                 return await self._manager.get_state(task_id)
             except StoreUnavailable:
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Before the next try; without whoever started this process there is none."""
+        if os.getppid() != self._parent:
+            raise SystemExit
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def _renamed(wish: Wish) -> Wish:
@@ -142,7 +150,8 @@ async def main(plan: Plan) -> None:
             store, by=plan.who, door="test", deadline_seconds=plan.deadline_seconds
         ) as manager:
             print("ready", flush=True)  # noqa: T201 - the parent waits for it
-            sys.stdin.readline()
+            if not sys.stdin.readline():
+                return  # whoever started it has gone
             client = Client(plan, manager, log, before)
             async with asyncio.TaskGroup() as sessions:
                 for number in range(plan.sessions):

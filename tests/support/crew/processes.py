@@ -76,7 +76,11 @@ class Crew:
 
     async def __aenter__(self) -> Self:
         """Start all of them, and let them go when all are ready."""
-        started = [await self._start(plan) for plan in self.plans]
+        try:
+            started = [await self._start(plan) for plan in self.plans]
+        except BaseException:
+            await self._end()
+            raise
         for process in started:
             _go(process)
         return self
@@ -88,10 +92,7 @@ class Crew:
         trace: TracebackType | None,
     ) -> None:
         """Leave none running."""
-        for process in self._running.values():
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+        await self._end()
 
     def records(self) -> dict[str, Seen]:
         """What they have seen so far."""
@@ -129,6 +130,12 @@ class Crew:
         assert [b""] * len(told) == [errors for _, errors in told]
         assert {0} == {process.returncode for process in self._running.values()}
         return self.records()
+
+    async def _end(self) -> None:
+        for process in self._running.values():
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
 
     async def _start(self, plan: Plan) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
