@@ -17,6 +17,8 @@ __all__ = [
     "chunk_key",
     "head_name",
     "quarantine_key",
+    "started_iteration",
+    "started_key",
     "task_of_head",
 ]
 
@@ -32,6 +34,7 @@ QUARANTINE = "quarantine"
 TASK_ID_LIMIT = 63
 """In characters: a task id is a Kubernetes label value, and those end at 63."""
 
+_STARTED = re.compile(r"iteration_(0|[1-9][0-9]{0,9})_started")
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 """An RFC 1123 subdomain, but for its length."""
 
@@ -78,3 +81,14 @@ def chunk_key(task_id: str, incarnation: str, first: int, digest: str) -> str:
 def quarantine_key(task_id: str, body: bytes) -> str:
     """The key of a copy of a damaged head: the same damage is kept once."""
     return f"task-{task_id}-quarantine-{hashlib.sha256(body).hexdigest()[:16]}"
+
+
+def started_key(iteration: int) -> str:
+    """The specification's metadata key of when an iteration was started."""
+    return f"iteration_{iteration}_started"
+
+
+def started_iteration(key: str) -> int | None:
+    """The iteration that a metadata key says was started, or None where it is another key."""
+    found = _STARTED.fullmatch(key)
+    return int(found[1]) if found else None

@@ -6,18 +6,15 @@ It is taken over and recorded, unless it would give a number out twice.
 
 from __future__ import annotations
 
-import re
-
 from mendloop.core.codec import digest
 from mendloop.core.errors import DeserializationError
 from mendloop.core.model import Change, Ledger, RemediationState
+from mendloop.core.names import started_iteration
 
 __all__ = ["OUTSIDE", "outside_change"]
 
 OUTSIDE = "outside"
 """The door of a change that came past all of ours."""
-
-_STARTED = re.compile(r"iteration_([1-9][0-9]{0,9})_started")
 
 
 def outside_change(state: RemediationState) -> Change | None:
@@ -59,4 +56,4 @@ def _numbers(state: RemediationState, ledger: Ledger) -> list[int]:
     """The iteration numbers that are known to have been given out."""
     results = [change.result for commit in ledger.commits for change in commit.changes]
     told = [result["iteration"] for result in results if isinstance(result.get("iteration"), int)]
-    return told + [int(m[1]) for key in state.metadata if (m := _STARTED.fullmatch(key))]
+    return told + [n for key in state.metadata if (n := started_iteration(key)) is not None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import msgspec
@@ -29,6 +28,7 @@ from mendloop.core.errors import (
 )
 from mendloop.core.model import Ledger, RemediationState, Settings, Step
 from mendloop.core.model import Pause as PauseRecord
+from mendloop.core.names import started_iteration, started_key
 from mendloop.core.text import REASON_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
     Transition,
@@ -47,8 +47,6 @@ __all__ = ["configure", "create", "finish", "increment", "pause", "resume", "sto
 
 ITERATION_KEYS_KEPT = 20
 """The head keeps this many ``iteration_{n}_started`` keys; the history has them all."""
-
-_STARTED = re.compile(r"iteration_(0|[1-9][0-9]{0,9})_started")
 
 _replace = msgspec.structs.replace
 
@@ -176,9 +174,9 @@ def _with_start(metadata: dict[str, str], number: int, context: Context) -> dict
     kept = {
         key: text
         for key, text in metadata.items()
-        if not (match := _STARTED.fullmatch(key)) or int(match[1]) > number - ITERATION_KEYS_KEPT
+        if (n := started_iteration(key)) is None or n > number - ITERATION_KEYS_KEPT
     }
-    kept[f"iteration_{number}_started"] = rfc3339(context.now)
+    kept[started_key(number)] = rfc3339(context.now)
     return kept
 
 
