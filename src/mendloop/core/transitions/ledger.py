@@ -30,7 +30,7 @@ from mendloop.core.text import (
     no_redaction,
     tidy,
 )
-from mendloop.core.transitions.matching import PERSON, History, Tally
+from mendloop.core.transitions.matching import PERSON, History, Tally, told_apart
 from mendloop.core.transitions.outcome import Transition, ledger_of, require, revise
 
 __all__ = [
@@ -214,9 +214,7 @@ def _distinct(given: str, limit_bytes: int, redact: Redactor) -> str:
     kept = tidy(given, limit_bytes=limit_bytes, redact=redact)
     if kept == given:
         return kept
-    name = hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()[:16]
-    room = limit_bytes - len(name) - 1
-    return f"{tidy(given, limit_bytes=room, redact=redact)}#{name}"
+    return told_apart(given, given, limit_bytes=limit_bytes, redact=redact)
 
 
 def reviewer_name(given: str, context: Context) -> str:

@@ -15,10 +15,10 @@ from collections.abc import Set as AbstractSet
 import msgspec
 
 from mendloop.core.model import FeedbackEntry, Finding
-from mendloop.core.text import COMMENT_ID_LIMIT_BYTES, no_redaction, tidy
+from mendloop.core.text import COMMENT_ID_LIMIT_BYTES, Redactor, no_redaction, tidy
 from mendloop.core.vocabulary import Life, Severity
 
-__all__ = ["PERSON", "History", "Tally"]
+__all__ = ["PERSON", "History", "Tally", "told_apart"]
 
 PERSON = "person"
 """The source of findings that no reviewer command brought."""
@@ -224,10 +224,15 @@ def _names(entry: FeedbackEntry) -> tuple[str, str]:
     return entry.pr_comment_id, _with_suffix(entry.pr_comment_id, _owner(entry))
 
 
-def _with_suffix(comment_id: str, told_apart_by: str) -> str:
-    suffix = hashlib.sha256(told_apart_by.encode()).hexdigest()[:_SUFFIX_CHARACTERS]
-    room = COMMENT_ID_LIMIT_BYTES - len(suffix) - 1
-    return f"{tidy(comment_id, limit_bytes=room, redact=no_redaction)}#{suffix}"
+def _with_suffix(comment_id: str, by: str) -> str:
+    return told_apart(comment_id, by, limit_bytes=COMMENT_ID_LIMIT_BYTES, redact=no_redaction)
+
+
+def told_apart(name: str, by: str, *, limit_bytes: int, redact: Redactor) -> str:
+    """Clean a name and end it with a digest of what makes it another than its equals."""
+    suffix = hashlib.sha256(by.encode(errors="surrogatepass")).hexdigest()[:_SUFFIX_CHARACTERS]
+    room = limit_bytes - len(suffix) - 1
+    return f"{tidy(name, limit_bytes=room, redact=redact)}#{suffix}"
 
 
 def _words(entry: FeedbackEntry) -> tuple[str, Severity]:
