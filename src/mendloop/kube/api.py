@@ -161,11 +161,8 @@ class Api:
         """
         timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=silence_seconds)
         request = self._request("watch", resource, query={"watch": "1", **query}, timeout=timeout)
-        try:
-            response = await self._respond(request)
-        except BaseException:
-            self._was_cut_off = True
-            raise
+        self._was_cut_off = True  # a watch has no other end
+        response = await self._respond(request)
         if isinstance(response, Answer):
             raise from_answer(response, request.call, self.server)
         async with response:
@@ -173,7 +170,6 @@ class Api:
                 yield self._pieces(response, request.call)
             finally:
                 # An orderly end would need the server's help, and nobody waits for it.
-                self._was_cut_off = True
                 connection = response.connection
                 if connection is not None and connection.transport is not None:
                     connection.transport.abort()
