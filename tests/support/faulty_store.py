@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar, cast
 
 import msgspec
+from passing_store import PassingStore
 
 from mendloop.core.errors import RevisionConflict, StoreFull, StoreUnavailable
-from mendloop.stores.port import Document, Page, Seen, Store
+from mendloop.stores.port import Document, Store
 
 __all__ = [
     "CONFLICT",
@@ -61,19 +62,16 @@ HANG = Fault(is_done=True, error=None, delay_seconds=1e6)
 Choose = Callable[[str, str], Fault | None]
 
 
-class FaultyStore:
+class FaultyStore(PassingStore):
     """Wraps a store, and keeps a count of the calls that it was asked for."""
 
     def __init__(self, store: Store, choose: Choose = lambda _operation, _kind: None) -> None:
         self.choose = choose
         self.calls: Counter[str] = Counter()
-        self._store = store
+        super().__init__(store)
 
     async def get(self, kind: str, key: str) -> Document | None:
         return await self._call("get", kind, lambda: self._store.get(kind, key))
-
-    def peek(self, kind: str, key: str) -> Document | None:
-        return self._store.peek(kind, key)
 
     async def create(
         self,
@@ -106,22 +104,6 @@ class FaultyStore:
 
     async def delete(self, document: Document) -> None:
         await self._call("delete", document.kind, lambda: self._store.delete(document))
-
-    async def list(
-        self,
-        kind: str,
-        *,
-        labels: Mapping[str, str] | None = None,
-        limit: int = 500,
-        cursor: str | None = None,
-    ) -> Page:
-        return await self._store.list(kind, labels=labels, limit=limit, cursor=cursor)
-
-    def watch(self, kind: str) -> AsyncGenerator[Seen, None]:
-        return self._store.watch(kind)
-
-    async def close(self) -> None:
-        await self._store.close()
 
     async def _call(self, operation: str, kind: str, call: Callable[[], Awaitable[_T]]) -> _T:
         self.calls[f"{operation} {kind}"] += 1

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
+
+from passing_store import PassingStore
 
 from mendloop.core.errors import DocumentExists, RevisionConflict
 from mendloop.stores.configmap import CONFIGMAPS, ConfigMapStore
@@ -20,24 +22,15 @@ from mendloop.stores.configmap_objects import (
     object_name,
 )
 from mendloop.stores.grammar import check_changeable, check_content, check_name
-from mendloop.stores.port import Document, Page, Seen, Store
+from mendloop.stores.port import Document
 
 __all__ = ["UnversionedConfigMaps", "UnversionedStore"]
 
 _VERSION = re.compile(rb',"uid":"[^"]+","resourceVersion":"[^"]+"')
 
 
-class UnversionedStore:
+class UnversionedStore(PassingStore):
     """Wraps a store: create is an upsert, replace looks at no revision, delete goes by name."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def get(self, kind: str, key: str) -> Document | None:
-        return await self._store.get(kind, key)
-
-    def peek(self, kind: str, key: str) -> Document | None:
-        return self._store.peek(kind, key)
 
     async def create(
         self,
@@ -73,22 +66,6 @@ class UnversionedStore:
                 await self._store.delete(current)
             except RevisionConflict:
                 continue
-
-    async def list(
-        self,
-        kind: str,
-        *,
-        labels: Mapping[str, str] | None = None,
-        limit: int = 500,
-        cursor: str | None = None,
-    ) -> Page:
-        return await self._store.list(kind, labels=labels, limit=limit, cursor=cursor)
-
-    def watch(self, kind: str) -> AsyncGenerator[Seen, None]:
-        return self._store.watch(kind)
-
-    async def close(self) -> None:
-        await self._store.close()
 
 
 class UnversionedConfigMaps(UnversionedStore):
