@@ -22,12 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
-from measure import alternate, report, timed
+from measure import alternate, finding, increments, new_task, report, timed
 
-from mendloop.core.codec import encode_state
-from mendloop.core.model import FeedbackEntry, Settings
+from mendloop.core.codec import encode, encode_state
 from mendloop.core.names import head_name
-from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.kube.access import Access, load_access
 from mendloop.manager import StateManager
 from mendloop.stores.configmap import ConfigMapStore, open_configmaps
@@ -44,7 +42,6 @@ CALLERS = 64
 PROCESSES = 8
 TASKS = 32
 CACHED_TASKS, CACHED_BYTES = 10_000, 4_000
-LIMIT = 1_000_000
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
 MANAGER = {"fieldManager": "state-manager", "force": "true"}
 
@@ -162,17 +159,6 @@ async def bare_session(access: Access) -> AsyncIterator[Bare]:
         yield Bare(session, access)
 
 
-async def increments(manager: StateManager, task_id: str, count: int = COUNT) -> None:
-    """Increment *count* times, one after another."""
-    for _ in range(count):
-        await manager.increment_iteration(task_id)
-
-
-async def new_task(manager: StateManager, task_id: str) -> None:
-    """Make a task that may be incremented for as long as the measurement lasts."""
-    await manager.create_task(task_id, settings=Settings(max_iterations=LIMIT))
-
-
 async def one_after_another(manager: StateManager, bare: Bare) -> None:
     """Compare with bare applies of the same body, and with the specification's way."""
     await new_task(manager, "seq")
@@ -182,13 +168,13 @@ async def one_after_another(manager: StateManager, bare: Bare) -> None:
     size = len(encode_state(state))
     body = await bare.copy("seq", "bare-seq")
     ours, theirs = await alternate(
-        lambda: increments(manager, "seq"), lambda: bare.versioned_writes(body, COUNT)
+        lambda: increments(manager, "seq", COUNT), lambda: bare.versioned_writes(body, COUNT)
     )
     ratio = theirs / ours
     report(f"increments: rate / bare applies of {size} bytes", ratio, ">= 0.8", is_met=ratio >= 0.8)
     small = await a_small_v1_state(bare)
     ours, theirs = await alternate(
-        lambda: increments(manager, "seq"), lambda: bare.specified_writes(small, COUNT)
+        lambda: increments(manager, "seq", COUNT), lambda: bare.specified_writes(small, COUNT)
     )
     ratio = theirs / ours
     report("increments: rate / get and apply of 1 kB", ratio, ">= 1.3", is_met=ratio >= 1.3)
@@ -199,32 +185,12 @@ async def a_small_v1_state(bare: Bare, findings: int = 0) -> dict[str, Any]:
     body = await bare.copy("seq", f"v1-{findings}")
     state = json.loads(body["data"]["state.json"])
     state = {key: value for key, value in state.items() if key != "mendloop"}
-    state["feedback_history"] = [json.loads(finding_json(number)) for number in range(findings)]
+    state["feedback_history"] = [json.loads(encode(finding(number))) for number in range(findings)]
     state["error_messages"] = ["x" * 100] * (4 if not findings else 0)
     body["data"]["state.json"] = json.dumps(state, indent=2)
     del body["metadata"]["resourceVersion"], body["metadata"]["uid"]
     await bare.apply(body["metadata"]["name"], body)
     return body
-
-
-def finding(number: int) -> FeedbackEntry:
-    """One finding of common length."""
-    return msgspec.json.decode(finding_json(number), type=FeedbackEntry)
-
-
-def finding_json(number: int) -> bytes:
-    """The same as it is stored."""
-    return msgspec.json.encode(
-        {
-            "timestamp": "2026-01-01T00:00:00Z",
-            "author": "reviewer",
-            "severity": Severity.MEDIUM,
-            "issue_type": IssueType.BUG,
-            "description": f"Finding {number}: the value that this call returns is not checked.",
-            "resolved": False,
-            "pr_comment_id": f"comment-{number}",
-        }
-    )
 
 
 async def with_history(manager: StateManager, bare: Bare) -> None:
@@ -288,7 +254,7 @@ async def many_processes(manager: StateManager, kubeconfig: str) -> None:
     """Compare 8 processes on one task with one process; all of their numbers count."""
     await new_task(manager, "shared")
     alone = statistics.median(
-        [await timed(lambda: increments(manager, "shared")) for _ in range(3)]
+        [await timed(lambda: increments(manager, "shared", COUNT)) for _ in range(3)]
     )
     before = await manager.get_current_iteration("shared")
     context = multiprocessing.get_context("spawn")

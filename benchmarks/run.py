@@ -13,20 +13,16 @@ import subprocess
 import tempfile
 import time
 import venv
-from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
-from measure import ROUNDS, alternate, report, timed
+from measure import ROUNDS, alternate, finding, increments, new_task, report, timed
 
 from mendloop.core.codec import encode_state
-from mendloop.core.model import FeedbackEntry, Settings
-from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.manager import StateManager
 from mendloop.stores.sqlite import open_sqlite
 
 PROJECT = Path(__file__).parent.parent
-LIMIT = 1_000_000
 
 
 def main() -> None:
@@ -46,17 +42,6 @@ async def measure_store(folder: Path) -> None:
         await large_history(manager)
         await many_iterations(manager)
     await store.close()
-
-
-async def new_task(manager: StateManager, task_id: str) -> None:
-    """Make a task that may be incremented for as long as the measurement lasts."""
-    await manager.create_task(task_id, settings=Settings(max_iterations=LIMIT))
-
-
-async def increments(manager: StateManager, task_id: str, count: int) -> None:
-    """Increment *count* times, one after another."""
-    for _ in range(count):
-        await manager.increment_iteration(task_id)
 
 
 async def against_bare_loop(manager: StateManager, folder: Path) -> None:
@@ -135,19 +120,6 @@ async def large_history(manager: StateManager) -> None:
     with_many, with_few = await alternate(large, small)
     ratio = with_many / with_few
     report("increment: cost with 5000 findings / with 10", ratio, "<= 1.5", is_met=ratio <= 1.5)
-
-
-def finding(number: int) -> FeedbackEntry:
-    """One finding of common length."""
-    return FeedbackEntry(
-        timestamp=datetime.now(UTC),
-        author="reviewer",
-        severity=Severity.MEDIUM,
-        issue_type=IssueType.BUG,
-        description=f"Finding {number}: the return value of this call is not checked anywhere.",
-        resolved=False,
-        pr_comment_id=f"comment-{number}",
-    )
 
 
 async def many_iterations(manager: StateManager) -> None:
