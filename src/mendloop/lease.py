@@ -287,7 +287,7 @@ class _Watch:
 async def _current(manager: StateManager, task_id: str) -> Lease:
     state = await manager.get_state(task_id)
     if state is None:
-        raise StateNotFound(f"task {task_id} is gone", task_id=task_id)
+        raise StateNotFound(task_id=task_id)
     return _lease_of(state)
 
 

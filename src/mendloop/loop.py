@@ -300,7 +300,7 @@ class Loop:
     async def _current(self) -> RemediationState:
         state = await self._manager.get_state(self._task_id)
         if state is None:
-            raise StateNotFound(f"task {self._task_id} is gone", task_id=self._task_id)
+            raise StateNotFound(task_id=self._task_id)
         return state
 
 

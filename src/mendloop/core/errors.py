@@ -123,6 +123,13 @@ class TooLarge(ValidationError):
 class StateNotFound(StateError):
     """There is no state for this task."""
 
+    def __init__(self, message: str = "", *, task_id: str = "") -> None:
+        """Say so in the same words by whatever door it was asked for."""
+        super().__init__(
+            message or f"there is no task {task_id}; `mendloop list` shows those there are",
+            task_id=task_id,
+        )
+
 
 class StateExists(StateError):
     """The task already has a state; an exclusive create came second."""

@@ -54,9 +54,7 @@ async def state_or_fail(manager: StateManager, task_id: str) -> RemediationState
 
     state = await manager.get_state(task_id)
     if state is None:
-        raise StateNotFound(
-            f"there is no task {task_id}; `mendloop list` shows those there are", task_id=task_id
-        )
+        raise StateNotFound(task_id=task_id)
     return state
 
 

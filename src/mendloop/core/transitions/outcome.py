@@ -95,10 +95,7 @@ def require(state: RemediationState | None, context: Context) -> RemediationStat
         StateNotFound: There is none.
     """
     if state is None:
-        raise StateNotFound(
-            f"there is no task {context.task_id}; `mendloop list` shows those there are",
-            task_id=context.task_id,
-        )
+        raise StateNotFound(task_id=context.task_id)
     return state
 
 
