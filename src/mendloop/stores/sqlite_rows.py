@@ -36,6 +36,7 @@ _PAGE_BYTES = 16 * 1024 * 1024
 _FIND = """
     SELECT key, revision, digest, fields, labels, body FROM document WHERE kind = ? AND key = ?
 """
+_FIND_TEXTS = "SELECT revision, fields, labels FROM document WHERE kind = ? AND key = ?"
 _FIND_HEAD = "SELECT revision, labels FROM document WHERE kind = ? AND key = ?"
 _REVISIONS = "SELECT key, revision FROM document WHERE kind = ? ORDER BY key"
 _NEIGHBOURS = """
@@ -136,10 +137,12 @@ def overwrite(
         RevisionConflict: It moved or is gone.
     """
     kind, key = document.kind, document.key
-    # The whole row: what stays of it gets a new digest, and must be sound.
-    row = connection.execute(_FIND, (kind, key)).get
-    _check_newest(document, row[1] if row else None)
-    stored = _document(connection, kind, row)
+    row = connection.execute(_FIND_TEXTS, (kind, key)).get
+    _check_newest(document, row[0] if row else None)
+    stored = document
+    if (_decode(row[1]), _decode(row[2])) != (dict(document.fields), dict(document.labels)):
+        # What stays gets a new digest and must be sound; it was not read, or is damaged.
+        stored = _document(connection, kind, connection.execute(_FIND, (kind, key)).get)
     content = Content(body, _merged(stored.fields, fields), _merged(stored.labels, labels))
     revision = _next_revision(connection, 0)
     if revision <= int(document.revision):
