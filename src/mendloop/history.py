@@ -36,9 +36,7 @@ class SealedHistory:
         Raises:
             DeserializationError: A chunk is missing or damaged.
         """
-        ledger = state.mendloop
-        if not isinstance(ledger, Ledger):
-            return
+        ledger = state.ledger
         for ref in ledger.sealed:
             async for chunk in self._chunks_of(state.task_id, ledger, ref, after=after):
                 for commit in chunk.commits:
@@ -53,9 +51,7 @@ class SealedHistory:
     ) -> dict[str, Change]:
         """Look *op_ids* up in the sealed chunks of *state*; those found, with their change."""
         found: dict[str, Change] = {}
-        ledger = state.mendloop
-        if not isinstance(ledger, Ledger):
-            return found
+        ledger = state.ledger
         for ref in reversed(ledger.sealed):
             async for chunk in self._chunks_of(state.task_id, ledger, ref, after=0):
                 for commit in chunk.commits:

@@ -23,7 +23,7 @@ from mendloop.core.errors import (
     StateNotFound,
 )
 from mendloop.core.findings import Report
-from mendloop.core.model import Child, Holder, Lease, Ledger, RemediationState, Settings
+from mendloop.core.model import Child, Holder, Lease, Settings
 from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.crashpoints import reach
 from mendloop.manager import StateManager
@@ -185,7 +185,7 @@ class RunLease:
 
     async def _check(self) -> None:
         seen = self._manager.cached_state(self._task_id)
-        lease = _lease_of(seen) if seen else await _current(self._manager, self._task_id)
+        lease = seen.ledger.lease if seen else await _current(self._manager, self._task_id)
         if lease.holder is None or lease.generation != self.generation:
             raise LeaseLost(
                 f"task {self._task_id} was stopped or taken by another run", task_id=self._task_id
@@ -288,8 +288,4 @@ async def _current(manager: StateManager, task_id: str) -> Lease:
     state = await manager.get_state(task_id)
     if state is None:
         raise StateNotFound(task_id=task_id)
-    return _lease_of(state)
-
-
-def _lease_of(state: RemediationState) -> Lease:
-    return state.mendloop.lease if isinstance(state.mendloop, Ledger) else Lease()
+    return state.ledger.lease

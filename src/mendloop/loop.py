@@ -21,7 +21,7 @@ from mendloop.core.errors import (
     TaskEnded,
     TransitionRefused,
 )
-from mendloop.core.model import Child, Holder, Ledger, RemediationState, Settings
+from mendloop.core.model import Child, Holder, RemediationState, Settings
 from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.crashpoints import reach
 from mendloop.events import Finished, IterationStarted, Observer, RunStarted, TookOver
@@ -140,9 +140,7 @@ class Loop:
 
     def _refuse_other_folder(self, state: RemediationState) -> None:
         """One task, one folder: two projects may not share a task by giving it one name."""
-        if not isinstance(state.mendloop, Ledger):
-            return
-        folder, holder = state.mendloop.lease.tree, state.mendloop.lease.holder
+        folder, holder = state.ledger.lease.tree, state.ledger.lease.holder
         if holder is not None and is_alive(holder) is not False:
             return  # who runs it is what is to be said
         if folder and folder != str(self._plan.tree.resolve()) and Path(folder).is_dir():
@@ -160,7 +158,7 @@ class Loop:
                 f"nothing was run; `mendloop resume {self._task_id}`, then the same command goes on",
                 task_id=self._task_id,
             )
-        done_on = state.mendloop.stop_tree if isinstance(state.mendloop, Ledger) else ""
+        done_on = state.ledger.stop_tree
         if done_on and done_on != await tree_revision(self._plan.tree):
             raise TaskEnded(
                 f"task {self._task_id} was completed on another content of this folder, and nothing "
@@ -211,7 +209,7 @@ class Loop:
                     IterationStarted(
                         task_id=self._task_id,
                         iteration=number,
-                        max_iterations=_settings(state).max_iterations,
+                        max_iterations=state.ledger.settings.max_iterations,
                     )
                 )
             elif isinstance(step, Take):
@@ -278,21 +276,22 @@ class Loop:
             RunStarted(
                 task_id=self._task_id,
                 iteration=state.iteration,
-                max_iterations=_settings(state).max_iterations,
+                max_iterations=state.ledger.settings.max_iterations,
             )
         )
         if pids:
             self._observe(TookOver(task_id=self._task_id, pids=sorted(pids)))
 
     async def _configure(self, lease: RunLease) -> None:
-        settings = _settings(await self._current())
+        settings = (await self._current()).ledger.settings
         changed = msgspec.structs.replace(settings, **self._plan.settings)
         if changed != settings:
             await lease.configure(changed)
 
     def _budget_left(self, state: RemediationState) -> float | None:
-        ledger, budget = state.mendloop, _settings(state).budget_seconds
-        if budget is None or not isinstance(ledger, Ledger) or ledger.budget_from is None:
+        ledger = state.ledger
+        budget = ledger.settings.budget_seconds
+        if budget is None or ledger.budget_from is None:
             return None
         spent = (self._manager.clock.now() - ledger.budget_from).total_seconds()
         return max(budget - spent, 0.0)
@@ -306,9 +305,5 @@ class Loop:
 
 def _is_unseen(state: RemediationState, tree: str) -> bool:
     """Whether *tree* is another content than the last review left."""
-    rounds = state.mendloop.rounds if isinstance(state.mendloop, Ledger) else ()
+    rounds = state.ledger.rounds
     return bool(rounds and rounds[-1].tree and rounds[-1].tree != tree)
-
-
-def _settings(state: RemediationState) -> Settings:
-    return state.mendloop.settings if isinstance(state.mendloop, Ledger) else Settings()

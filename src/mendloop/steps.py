@@ -13,7 +13,7 @@ from mendloop.core.brief import make_brief
 from mendloop.core.decide import Take
 from mendloop.core.errors import RunError
 from mendloop.core.findings import Report
-from mendloop.core.model import Child, Ledger, RemediationState, Settings
+from mendloop.core.model import Child, RemediationState
 from mendloop.core.vocabulary import StepKind
 from mendloop.crashpoints import reach
 from mendloop.events import FixDone, Observer, Output, ReviewDone, StepStarted
@@ -247,16 +247,13 @@ def _refuse_unrunnable(state: RemediationState, step: Take, problem: str) -> Non
 
 
 def _environment(state: RemediationState) -> dict[str, str]:
-    ledger = state.mendloop
-    settings = ledger.settings if isinstance(ledger, Ledger) else Settings()
     return {
         "MENDLOOP_TASK": state.task_id,
         "MENDLOOP_ITERATION": str(state.iteration),
-        "MENDLOOP_MAX_ITERATIONS": str(settings.max_iterations),
+        "MENDLOOP_MAX_ITERATIONS": str(state.ledger.settings.max_iterations),
     }
 
 
 def _known_format(state: RemediationState, reviewer: str) -> str | None:
-    ledger = state.mendloop
-    source = ledger.sources.get(reviewer) if isinstance(ledger, Ledger) else None
+    source = state.ledger.sources.get(reviewer)
     return source.format if source else None

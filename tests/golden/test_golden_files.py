@@ -14,7 +14,7 @@ import pytest
 
 from mendloop.core.codec import decode_state, encode_state
 from mendloop.core.errors import ReadOnlyState
-from mendloop.core.model import Ledger
+from mendloop.core.model import Lease, Settings
 from mendloop.core.names import HEAD, head_name
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
@@ -30,7 +30,19 @@ def test_a_state_of_the_specification_is_read() -> None:
     assert (state.task_id, state.iteration, state.status) == ("42", 3, Status.IN_PROGRESS)
     assert [entry.resolved for entry in state.feedback_history] == [True, False]
     assert state.metadata["pr_number"] == "117"
-    assert not isinstance(state.mendloop, Ledger)
+    assert not state.mendloop
+
+
+def test_a_state_of_the_specification_stands_as_one_that_nothing_is_kept_of() -> None:
+    """Its ledger is there to be read, with every default, and writing the state adds none."""
+    state = decode_state((HERE / "v1.json").read_bytes())
+
+    assert (Settings(), Lease(), ()) == (
+        state.ledger.settings,
+        state.ledger.lease,
+        state.ledger.rounds,
+    )
+    assert b'"mendloop"' not in encode_state(state)
 
 
 def test_times_of_the_specification_are_kept_to_the_last_digit() -> None:

@@ -157,8 +157,7 @@ class Drive:
         state = await manager.get_state(self._task_id)
         where = "before it began"
         if state is not None:
-            ledger = words.ledger_of(state)
-            phase = ledger.phase if ledger and ledger.phase else state.status
+            phase = state.ledger.phase or state.status
             where = f"at iteration {state.iteration}, {str(phase).lower()}"
         again = f"{self._session.program} {shlex.join(self._session.arguments)}"
         message = f"stopped {where} ({interrupted}); `{again}` goes on"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from mendloop.cli.words import settings_of
 from mendloop.config import CONFIG_NAME, Config, ReviewTable, parse_duration
 from mendloop.core.errors import ValidationError
 from mendloop.core.model import RemediationState
@@ -108,7 +107,7 @@ def _limit(config: Config, options: RunOptions, state: RemediationState | None) 
     given = options.max_iterations or config.loop.max_iterations
     if given is None or state is None:
         return given
-    known = settings_of(state).max_iterations
+    known = state.ledger.settings.max_iterations
     is_outgrown = given < known and (options.max_iterations is None or given <= state.iteration)
     return None if is_outgrown else given
 

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from mendloop.cli.session import Session
-from mendloop.core.model import FeedbackEntry, Lease, Ledger, RemediationState, Settings
+from mendloop.core.model import FeedbackEntry, Lease, RemediationState
 from mendloop.core.vocabulary import Severity, Status, StopReason
 
 __all__ = [
@@ -16,13 +16,11 @@ __all__ = [
     "duration_words",
     "holder_words",
     "is_gone",
-    "ledger_of",
     "local_time",
     "more_open",
     "open_words",
     "place_words",
     "relative_time",
-    "settings_of",
     "time_words",
     "what_it_does",
 ]
@@ -53,17 +51,6 @@ def duration_words(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{int(seconds)} s"
-
-
-def ledger_of(state: RemediationState) -> Ledger | None:
-    """Our part of *state*, or None where another program wrote it."""
-    return state.mendloop if isinstance(state.mendloop, Ledger) else None
-
-
-def settings_of(state: RemediationState) -> Settings:
-    """What decides when the loop of *state* stops."""
-    ledger = ledger_of(state)
-    return ledger.settings if ledger else Settings()
 
 
 def count_open(state: RemediationState) -> dict[str, int]:
@@ -109,8 +96,7 @@ def more_open(session: Session, state: RemediationState, count: int) -> str:
 
 def what_it_does(state: RemediationState) -> str:
     """Status and what is finer than it: phase, or why it ended."""
-    ledger = ledger_of(state)
-    finer = (ledger.stop_reason or ledger.phase) if ledger else None
+    finer = state.ledger.stop_reason or state.ledger.phase
     if finer is None or str(finer).casefold() == str(state.status).casefold():
         return str(state.status)
     if finer == StopReason.MAX_ITERATIONS:
@@ -120,23 +106,23 @@ def what_it_does(state: RemediationState) -> str:
 
 def advice(session: Session, state: RemediationState) -> str:
     """What to type next, or "" where there is nothing to do."""
-    ledger = ledger_of(state)
+    ledger = state.ledger
     task = shlex.quote(state.task_id)
     store = session.store_option
     run_it = f"then `mendloop run {task} ...{store}` as before"
-    if ledger is not None and ledger.pause is not None:
+    if ledger.pause is not None:
         return f"`mendloop resume {task}{store}`, {run_it}"
     if not state.status.is_ended:
-        if ledger is not None and is_gone(ledger.lease):
+        if is_gone(ledger.lease):
             return f"its run ended without a word; `mendloop run {task} ...{store}` goes on"
-        if ledger is not None and ledger.lease.holder is not None:
+        if ledger.lease.holder is not None:
             return f"wait for the run, or `mendloop pause {task} --reason WHY{store}`"
         return f"`mendloop run {task} ...{store}` goes on"
-    reason = ledger.stop_reason if ledger else None
+    reason = ledger.stop_reason
     if reason is StopReason.COMPLETED or (reason is None and state.status is Status.COMPLETED):
         return ""
     see = "" if state.status is Status.MAX_ITERATIONS_REACHED else "see what is wrong, then "
-    is_spent = state.iteration >= settings_of(state).max_iterations
-    has_fix_left = ledger is not None and not ledger.is_fix_done
+    is_spent = state.iteration >= ledger.settings.max_iterations
+    has_fix_left = bool(state.mendloop) and not ledger.is_fix_done
     limit = f" --max-iterations {state.iteration + 10}" if is_spent and not has_fix_left else ""
     return f"{see}`mendloop resume {task}{limit}{store}`, {run_it}"

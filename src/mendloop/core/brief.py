@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mendloop.core.model import FeedbackEntry, Finding, Ledger, RemediationState, Settings
+from mendloop.core.model import FeedbackEntry, Finding, RemediationState
 from mendloop.core.transitions.ledger import open_entries
 
 __all__ = ["BRIEF_LIMIT_BYTES", "Brief", "make_brief"]
@@ -82,9 +82,7 @@ def _finding(entry: FeedbackEntry) -> dict[str, Any]:
 
 
 def _head(state: RemediationState, *, total: int) -> dict[str, Any]:
-    ledger = state.mendloop if isinstance(state.mendloop, Ledger) else None
-    limit = (ledger.settings if ledger else Settings()).max_iterations
-    rounds = ledger.rounds[-_EARLIER_SHOWN:] if ledger else ()
+    limit = state.ledger.settings.max_iterations
     return {
         "task_id": state.task_id,
         "iteration": state.iteration,
@@ -99,7 +97,7 @@ def _head(state: RemediationState, *, total: int) -> dict[str, Any]:
                 "resolved": done.resolved,
                 "reopened": done.reopened,
             }
-            for done in rounds
+            for done in state.ledger.rounds[-_EARLIER_SHOWN:]
         ],
         "last_errors": [message[:400] for message in state.error_messages[-3:]],
     }

@@ -168,10 +168,10 @@ def _refuse_newer_state(state: RemediationState, raw: bytes) -> None:
             raw=raw,
             task_id=state.task_id,
         )
-    if isinstance(state.mendloop, Ledger) and state.mendloop.min_writer > LEDGER_SCHEMA:
+    if state.ledger.min_writer > LEDGER_SCHEMA:
         raise ReadOnlyState(
             f"task {state.task_id} was written by a newer mendloop "
-            f"(schema {state.mendloop.schema}, this one knows {LEDGER_SCHEMA}): upgrade to change it",
+            f"(schema {state.ledger.schema}, this one knows {LEDGER_SCHEMA}): upgrade to change it",
             raw=raw,
             task_id=state.task_id,
         )

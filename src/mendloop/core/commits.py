@@ -192,9 +192,8 @@ def read_chunk(body: bytes, ref: ChunkRef) -> ChunkBody:
 
 
 def _remembered(state: RemediationState | None) -> dict[str, Change]:
-    if state is None or not isinstance(state.mendloop, Ledger):
-        return {}
-    return {change.op_id: change for commit in state.mendloop.commits for change in commit.changes}
+    commits = state.ledger.commits if state else ()
+    return {change.op_id: change for commit in commits for change in commit.changes}
 
 
 def _repeat(change: Change, request: Request, task_id: str) -> Answer:

@@ -69,12 +69,10 @@ def decide(  # noqa: PLR0911 - one answer each
         first iteration reviews, fixes and reviews; each later one fixes and reviews. So a limit of
         N means at most N fixes, and each of them is reviewed.
     """
-    ledger = state.mendloop
+    ledger = state.ledger
     if state.status.is_ended:
-        if isinstance(ledger, Ledger):
-            return Ended(ledger.stop_reason, ledger.stop_detail)
-        return Ended(None, "")
-    if not isinstance(ledger, Ledger):
+        return Ended(ledger.stop_reason, ledger.stop_detail)
+    if not state.mendloop:
         return StartIteration(state.iteration + 1)
     if ledger.pause is not None:
         return Wait(f"paused by {ledger.pause.by}: {ledger.pause.reason}")

@@ -392,7 +392,7 @@ class RemediationState(Carrying, frozen=True, kw_only=True, omit_defaults=False)
         error_messages: The last 20.
         metadata: Text to text; other programs' keys are kept.
         version: Of the wire format.
-        mendloop: Our part.
+        mendloop: Our part, to be written; to read it, take `ledger`.
     """
 
     task_id: str
@@ -404,3 +404,10 @@ class RemediationState(Carrying, frozen=True, kw_only=True, omit_defaults=False)
     metadata: dict[str, str]
     version: str
     mendloop: Ledger | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def ledger(self) -> Ledger:
+        """Our part; where another program wrote the state, one that keeps nothing yet."""
+        if isinstance(self.mendloop, Ledger):
+            return self.mendloop
+        return Ledger(schema=LEDGER_SCHEMA, min_writer=LEDGER_SCHEMA, incarnation="")

@@ -24,8 +24,8 @@ def outside_change(state: RemediationState) -> Change | None:
     Raises:
         DeserializationError: The counter stands below a number that was given out.
     """
-    ledger = state.mendloop
-    if not isinstance(ledger, Ledger) or not ledger.commits:
+    ledger = state.ledger
+    if not ledger.commits:
         return None
     found = digest(state)
     if found == ledger.commits[-1].digest:

@@ -68,17 +68,17 @@ def stop(session: Session, task_id: str, reason: str) -> None:
     from mendloop.cli.commands.show import state_or_fail
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit, print_line
-    from mendloop.cli.words import ledger_of, what_it_does
+    from mendloop.cli.words import what_it_does
     from mendloop.manager import StateManager
     from mendloop.runners.identity import end_leftover
 
     async def end(manager: StateManager) -> str:
         await manager.stop(task_id, reason=reason)
         state = await state_or_fail(manager, task_id)
-        ledger = ledger_of(state)
-        if ledger is not None and ledger.lease.child is not None:
+        child = state.ledger.lease.child
+        if child is not None:
             # Its run may be dead, and then nobody else would end what it had started.
-            await asyncio.to_thread(end_leftover, ledger.lease.child)
+            await asyncio.to_thread(end_leftover, child)
         return what_it_does(state)
 
     state = with_manager(session, end)

@@ -43,19 +43,19 @@ async def _read(manager: StateManager, task_id: str) -> tuple[RemediationState, 
 def _data(session: Session, state: RemediationState, story: Story) -> dict[str, Any]:
     from mendloop.cli import words
 
-    ledger = words.ledger_of(state)
+    ledger = state.ledger
     return {
         "task_id": state.task_id,
         "status": state.status,
-        "phase": ledger.phase if ledger else None,
-        "stop_reason": ledger.stop_reason if ledger else None,
+        "phase": ledger.phase,
+        "stop_reason": ledger.stop_reason,
         "why": _why(state),
         "iteration": state.iteration,
-        "max_iterations": words.settings_of(state).max_iterations,
+        "max_iterations": ledger.settings.max_iterations,
         "open": words.count_open(state),
         "last_update": state.last_update,
-        "holder": words.holder_words(ledger.lease) if ledger else "",
-        "work_tree": ledger.lease.tree if ledger else "",
+        "holder": words.holder_words(ledger.lease),
+        "work_tree": ledger.lease.tree,
         "before": story.before,
         "iterations": story.iterations,
         "next": words.advice(session, state),
@@ -65,8 +65,8 @@ def _data(session: Session, state: RemediationState, story: Story) -> dict[str, 
 def _why(state: RemediationState) -> str:
     from mendloop.cli import words
 
-    ledger = words.ledger_of(state)
-    if ledger is None:
+    ledger = state.ledger
+    if not state.mendloop:
         return "another program wrote this state, and keeps no reasons"
     if ledger.pause is not None:
         return f"paused by {ledger.pause.by}: {ledger.pause.reason}"
@@ -92,13 +92,12 @@ def _show(session: Session, state: RemediationState, story: Story) -> None:
     counts = words.count_open(state)
     print_line(
         f"Task {state.task_id} is {words.what_it_does(state)}, at iteration {state.iteration} of "
-        f"at most {words.settings_of(state).max_iterations}; open: {words.open_words(counts)}."
+        f"at most {state.ledger.settings.max_iterations}; open: {words.open_words(counts)}."
     )
     print_line(f"Why: {_why(state)}.")
     print_line(f"Last update: {words.time_words(state.last_update)}.")
-    ledger = words.ledger_of(state)
-    if ledger is not None and ledger.lease.tree:
-        print_line(f"Work tree: {cell(ledger.lease.tree)}.")
+    if state.ledger.lease.tree:
+        print_line(f"Work tree: {cell(state.ledger.lease.tree)}.")
     if story.before:
         print_line()
         print_line("Before the first iteration")

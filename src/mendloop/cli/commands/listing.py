@@ -53,17 +53,17 @@ def row_of(listed: Listed) -> dict[str, Any]:
 def _summary(state: RemediationState) -> dict[str, Any]:
     from mendloop.cli import words
 
-    ledger = words.ledger_of(state)
+    ledger = state.ledger
     return {
         "status": state.status,
-        "phase": ledger.phase if ledger else None,
-        "stop_reason": ledger.stop_reason if ledger else None,
+        "phase": ledger.phase,
+        "stop_reason": ledger.stop_reason,
         "state": words.what_it_does(state),
         "iteration": state.iteration,
-        "max_iterations": words.settings_of(state).max_iterations,
+        "max_iterations": ledger.settings.max_iterations,
         "open": words.count_open(state),
         "last_update": state.last_update,
-        "holder": words.holder_words(ledger.lease) if ledger else "",
+        "holder": words.holder_words(ledger.lease),
     }
 
 

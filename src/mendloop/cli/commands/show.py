@@ -71,17 +71,17 @@ def _show(session: Session, state: RemediationState) -> None:
     from mendloop.cli import words
     from mendloop.cli.printing import print_line
 
-    ledger, settings = words.ledger_of(state), words.settings_of(state)
+    ledger = state.ledger
     facts = {
         "task": state.task_id,
         "state": words.what_it_does(state),
         "why": _why(state),
-        "iteration": f"{state.iteration} of at most {settings.max_iterations}",
+        "iteration": f"{state.iteration} of at most {ledger.settings.max_iterations}",
         "open": words.open_words(words.count_open(state)),
         "findings": str(len(state.feedback_history)),
         "last update": words.time_words(state.last_update),
-        "work tree": ledger.lease.tree if ledger else "",
-        "run by": words.holder_words(ledger.lease) if ledger else "",
+        "work tree": ledger.lease.tree,
+        "run by": words.holder_words(ledger.lease),
         "last error": state.error_messages[-1] if state.error_messages else "",
         "next": words.advice(session, state),
     }
@@ -94,9 +94,7 @@ def _show(session: Session, state: RemediationState) -> None:
 def _why(state: RemediationState) -> str:
     from mendloop.cli import words
 
-    ledger = words.ledger_of(state)
-    if ledger is None:
-        return ""
+    ledger = state.ledger
     if ledger.pause is not None:
         at = words.time_words(ledger.pause.at)
         return f"paused by {ledger.pause.by}, {at}: {ledger.pause.reason}"

@@ -64,7 +64,7 @@ def ledger_of(state: RemediationState, context: Context) -> Ledger:
     """Our part of *state*; made new for one that another program wrote."""
     if isinstance(state.mendloop, Ledger):
         return state.mendloop
-    return Ledger(schema=LEDGER_SCHEMA, min_writer=LEDGER_SCHEMA, incarnation=context.token)
+    return msgspec.structs.replace(state.ledger, incarnation=context.token)
 
 
 def new_state(context: Context, settings: Settings) -> RemediationState:
