@@ -23,7 +23,8 @@ from mendloop.core.errors import (
     StateNotFound,
 )
 from mendloop.core.findings import Report
-from mendloop.core.model import Child, Holder, Lease, Settings
+from mendloop.core.model import Settings
+from mendloop.core.run import Child, Holder, Lease
 from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.crashpoints import reach
 from mendloop.manager import StateManager

@@ -21,7 +21,8 @@ from mendloop.core.errors import (
     TaskEnded,
     TransitionRefused,
 )
-from mendloop.core.model import Child, Holder, RemediationState, Settings
+from mendloop.core.model import RemediationState, Settings
+from mendloop.core.run import Child, Holder
 from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.crashpoints import reach
 from mendloop.events import Finished, IterationStarted, Observer, RunStarted, TookOver

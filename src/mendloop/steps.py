@@ -13,7 +13,8 @@ from mendloop.core.brief import make_brief
 from mendloop.core.decide import Take
 from mendloop.core.errors import RunError
 from mendloop.core.findings import Report
-from mendloop.core.model import Child, RemediationState
+from mendloop.core.model import RemediationState
+from mendloop.core.run import Child
 from mendloop.core.vocabulary import StepKind
 from mendloop.crashpoints import reach
 from mendloop.events import FixDone, Observer, Output, ReviewDone, StepStarted

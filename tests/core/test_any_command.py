@@ -21,7 +21,8 @@ from mendloop.core.errors import (
     TransitionRefused,
     ValidationError,
 )
-from mendloop.core.model import Child, Lease, Ledger, RemediationState, Settings
+from mendloop.core.model import Ledger, RemediationState, Settings
+from mendloop.core.run import Child, Lease
 from mendloop.core.text import redact_secrets
 from mendloop.core.vocabulary import Status, StepKind, StopReason
 

@@ -14,7 +14,8 @@ from states import NOW, any_state, entry, rich_state, state, with_unknown_member
 
 from mendloop.core.codec import decode_state, digest, encode, encode_state, validated
 from mendloop.core.errors import SerializationError, ValidationError
-from mendloop.core.model import FeedbackEntry, Lease, Ledger, RemediationState, Settings
+from mendloop.core.model import FeedbackEntry, Ledger, RemediationState, Settings
+from mendloop.core.run import Lease
 from mendloop.core.vocabulary import Severity, Status
 
 

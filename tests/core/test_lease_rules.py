@@ -11,7 +11,8 @@ from states import holder
 
 from mendloop.core import commands
 from mendloop.core.errors import LeaseHeld, LeaseLost, ValidationError
-from mendloop.core.model import Child, Lease, Settings
+from mendloop.core.model import Settings
+from mendloop.core.run import Child, Lease
 from mendloop.core.vocabulary import StepKind, StopReason
 
 CHILD = Child(boot_id="b", pid_namespace="n", pid=7, start_ticks=8, token="t")  # noqa: S106 - names a run

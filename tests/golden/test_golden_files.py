@@ -14,8 +14,9 @@ import pytest
 
 from mendloop.core.codec import decode_state, encode_state
 from mendloop.core.errors import ReadOnlyState
-from mendloop.core.model import Lease, Settings
+from mendloop.core.model import Settings
 from mendloop.core.names import HEAD, head_name
+from mendloop.core.run import Lease
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
 from mendloop.stores.sqlite import open_sqlite

@@ -16,7 +16,8 @@ from states import holder
 from mendloop.clock import boottime_seconds
 from mendloop.core import commands
 from mendloop.core.errors import LeaseHeld, LeaseLost, StateNotFound
-from mendloop.core.model import Child, Holder, Ledger, Settings
+from mendloop.core.model import Ledger, Settings
+from mendloop.core.run import Child, Holder
 from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.lease import RunLease
 from mendloop.manager import StateManager

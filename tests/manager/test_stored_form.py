@@ -18,7 +18,8 @@ from states import NOW, entry, holder, rich_state, state, with_unknown_members
 from mendloop.core import commands
 from mendloop.core.codec import encode_state, rfc3339
 from mendloop.core.errors import StateError
-from mendloop.core.model import Child, Ledger, RemediationState, Settings
+from mendloop.core.model import Ledger, RemediationState, Settings
+from mendloop.core.run import Child
 from mendloop.core.vocabulary import IssueType, Severity, StepKind, StopReason
 from mendloop.manager import StateManager
 

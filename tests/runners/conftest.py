@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mendloop.core.model import Child
+from mendloop.core.run import Child
 from mendloop.runners.identity import start_ticks
 from mendloop.runners.local import LocalRunner
 from mendloop.runners.port import StepCommand, StepOutcome

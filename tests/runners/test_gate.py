@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mendloop.core.model import Child
+from mendloop.core.run import Child
 from mendloop.runners.identity import end_leftover
 
 # A run that says whom it started and, when it is told to, stays in `on_start` for ever.

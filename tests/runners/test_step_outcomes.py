@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mendloop.core.errors import RunError
-from mendloop.core.model import Child
+from mendloop.core.run import Child
 from mendloop.runners.local import LocalRunner
 from mendloop.runners.port import StepCommand, StepOutcome
 

@@ -12,7 +12,8 @@ from mendloop.core import commands
 from mendloop.core.commands import Command, Context
 from mendloop.core.decide import Finish, NextStep, StartIteration, Take, decide
 from mendloop.core.findings import RawFinding, Report
-from mendloop.core.model import Lease, Ledger, RemediationState, Settings
+from mendloop.core.model import Ledger, RemediationState, Settings
+from mendloop.core.run import Lease
 from mendloop.core.text import no_redaction
 from mendloop.core.transitions.dispatch import transition
 from mendloop.core.transitions.outcome import Transition

@@ -13,17 +13,15 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from mendloop.core.carrying import Carrying
 from mendloop.core.model import (
     LEDGER_SCHEMA,
     STATE_VERSION,
-    Carrying,
     Change,
     ChunkRef,
     Commit,
     FeedbackEntry,
     Finding,
-    Holder,
-    Lease,
     Ledger,
     Pause,
     RemediationState,
@@ -32,6 +30,7 @@ from mendloop.core.model import (
     Source,
     Step,
 )
+from mendloop.core.run import Holder, Lease
 from mendloop.core.vocabulary import IssueType, Phase, Severity, Status, StepKind
 
 __all__ = [

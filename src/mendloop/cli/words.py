@@ -7,7 +7,8 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from mendloop.cli.session import Session
-from mendloop.core.model import FeedbackEntry, Lease, RemediationState
+from mendloop.core.model import FeedbackEntry, RemediationState
+from mendloop.core.run import Lease
 from mendloop.core.vocabulary import Severity, Status, StopReason
 
 __all__ = [

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from mendloop.core.carrying import Carrying
 from mendloop.core.errors import (
     DeserializationError,
     ReadOnlyState,
@@ -29,12 +30,11 @@ from mendloop.core.errors import (
 from mendloop.core.model import (
     LEDGER_SCHEMA,
     STATE_VERSION,
-    Carrying,
     FeedbackEntry,
-    Lease,
     Ledger,
     RemediationState,
 )
+from mendloop.core.run import Lease
 from mendloop.core.vocabulary import IssueType, Life, Phase, Severity, Status, StepKind, StopReason
 
 __all__ = [

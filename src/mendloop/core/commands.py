@@ -12,7 +12,8 @@ from datetime import datetime
 import msgspec
 
 from mendloop.core.findings import Report
-from mendloop.core.model import Child, FeedbackEntry, Holder, RemediationState, Settings
+from mendloop.core.model import FeedbackEntry, RemediationState, Settings
+from mendloop.core.run import Child, Holder
 from mendloop.core.text import Redactor
 from mendloop.core.vocabulary import StepKind, StopReason
 

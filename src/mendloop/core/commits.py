@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from mendloop.core.carrying import Carrying
 from mendloop.core.codec import digest, encode
 from mendloop.core.commands import Command, Context
 from mendloop.core.errors import (
@@ -24,14 +25,7 @@ from mendloop.core.errors import (
     StateError,
     ValidationError,
 )
-from mendloop.core.model import (
-    Carrying,
-    Change,
-    ChunkRef,
-    Commit,
-    Ledger,
-    RemediationState,
-)
+from mendloop.core.model import Change, ChunkRef, Commit, Ledger, RemediationState
 from mendloop.core.names import chunk_key
 from mendloop.core.text import AUTHOR_LIMIT_BYTES, Redactor, tidy
 from mendloop.core.transitions.dispatch import command_name, transition

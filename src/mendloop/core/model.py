@@ -4,19 +4,19 @@ The state of a task, as it is stored.
 The eight fields of `RemediationState` and the seven of `FeedbackEntry` are the specification's and
 are read by other programs: their names, spellings and types never change. All that mendloop keeps
 beyond them sits in one optional member named "mendloop", at the top level (`Ledger`) and in each
-entry (`Finding`), with a schema number of its own.
+entry (`Finding`), with a schema number of its own. Who runs the task is in `mendloop.core.run`.
 
-Every struct here carries the members that it does not know, as raw bytes, in ``extra``; see
-`mendloop.core.codec`. Texts are already sanitised and capped when they are here.
+Texts are already sanitised and capped when they are here.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
+from mendloop.core.carrying import Carrying, Instant
+from mendloop.core.run import Lease
 from mendloop.core.vocabulary import (
     IssueType,
     Life,
@@ -30,17 +30,12 @@ from mendloop.core.vocabulary import (
 __all__ = [
     "LEDGER_SCHEMA",
     "STATE_VERSION",
-    "Carrying",
     "Change",
-    "Child",
     "ChunkRef",
     "Commit",
     "Count",
     "FeedbackEntry",
     "Finding",
-    "Holder",
-    "Instant",
-    "Lease",
     "Ledger",
     "Pause",
     "RemediationState",
@@ -50,23 +45,10 @@ __all__ = [
     "Step",
 ]
 
-Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 STATE_VERSION = "v1"
 LEDGER_SCHEMA = 1
-
-
-class Carrying(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """
-    A struct that keeps the JSON members it does not know, byte for byte.
-
-    States are trees, so the garbage collector need not walk their thousands of parts.
-    """
-
-    extra: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.field(
-        name="__carried__", default=msgspec.UNSET
-    )
 
 
 class Finding(Carrying, frozen=True, kw_only=True):
@@ -125,72 +107,6 @@ class FeedbackEntry(Carrying, frozen=True, kw_only=True, omit_defaults=False):
     resolved: bool
     pr_comment_id: str
     mendloop: Finding | msgspec.UnsetType = msgspec.UNSET
-
-
-class Holder(Carrying, frozen=True, kw_only=True):
-    """
-    Who runs a task, named so that a dead one on the same host is recognised.
-
-    Attributes:
-        name: For a person: user@host.
-        token: Random; one for each run.
-        boot_id: Names one boot of one kernel.
-        pid_namespace: Process ids mean something only within it.
-        pid: The process.
-        start_ticks: When the process started, in clock ticks since boot; tells a reused pid apart.
-    """
-
-    name: str
-    token: str
-    boot_id: str = ""
-    pid_namespace: str = ""
-    pid: int = 0
-    start_ticks: int = 0
-
-
-class Child(Carrying, frozen=True, kw_only=True):
-    """
-    The reviewer or fixer that a run has started, so that a successor can end what is left of it.
-
-    Attributes:
-        boot_id: As in `Holder`.
-        pid_namespace: As in `Holder`.
-        pid: Leader of its own process group.
-        start_ticks: As in `Holder`.
-        token: The value of MENDLOOP_RUN in its environment.
-    """
-
-    boot_id: str
-    pid_namespace: str
-    pid: int
-    start_ticks: int
-    token: str
-
-
-class Lease(Carrying, frozen=True, kw_only=True):
-    """
-    The right to write a run's results.
-
-    Attributes:
-        generation: Rises with every acquisition and never falls.
-        holder: Who holds it, or None.
-        acquired_at: When, on the holder's clock; for people, never for a decision.
-        ttl_seconds: It counts as abandoned when not renewed for this long.
-        renewals: Rises with each heartbeat: a contender on another host watches it move.
-        renewed_boottime_seconds: Boot clock of the holder's host at the last renewal; comparable
-            only where boot_id is equal.
-        child: What the holder has started, or None.
-        tree: The work tree of the last run, on its host; kept when the lease is given back.
-    """
-
-    generation: int = 0
-    holder: Holder | None = None
-    acquired_at: Instant | None = None
-    ttl_seconds: float = 0.0
-    renewals: int = 0
-    renewed_boottime_seconds: float = 0.0
-    child: Child | None = None
-    tree: str = ""
 
 
 class Settings(Carrying, frozen=True, kw_only=True, omit_defaults=False):
@@ -292,8 +208,8 @@ class Change(Carrying, frozen=True, kw_only=True):
     op_id: str
     by: str
     door: str
-    result: dict[str, Any] = {}
-    facts: dict[str, Any] = {}
+    result: dict[str, Any] = msgspec.field(default_factory=dict)
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Commit(Carrying, frozen=True, kw_only=True):
@@ -373,7 +289,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
     stop_detail: str = ""
     stop_tree: str = ""
     rounds: tuple[Round, ...] = ()
-    sources: dict[str, Source] = {}
+    sources: dict[str, Source] = msgspec.field(default_factory=dict)
     lease: Lease = Lease()
     commits: tuple[Commit, ...] = ()
     sealed: tuple[ChunkRef, ...] = ()

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
-from mendloop.core.model import Child, Holder
+from mendloop.core.run import Child, Holder
 from mendloop.core.text import AUTHOR_LIMIT_BYTES, clean
 from mendloop.runners import processes
 from mendloop.runners.processes import Process

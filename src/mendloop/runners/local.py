@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from mendloop.core.errors import RunError
-from mendloop.core.model import Child
+from mendloop.core.run import Child
 from mendloop.core.vocabulary import StepKind
 from mendloop.runners.group import ProcessGroup
 from mendloop.runners.identity import end_leftover, identify_child

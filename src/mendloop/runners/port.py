@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from mendloop.core.model import Child
+from mendloop.core.run import Child
 from mendloop.core.text import redact_secrets, tidy
 from mendloop.core.vocabulary import StepKind
 

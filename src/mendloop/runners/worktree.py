@@ -25,7 +25,7 @@ from typing import Self
 import msgspec
 
 from mendloop.core.errors import RunError, WorkTreeBusy
-from mendloop.core.model import Child, Holder
+from mendloop.core.run import Child, Holder
 from mendloop.core.text import PATH_LIMIT_BYTES, clean
 from mendloop.runners import git
 

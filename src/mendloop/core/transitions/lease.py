@@ -18,7 +18,8 @@ from mendloop.core.commands import (
     ReleaseLease,
     RenewLease,
 )
-from mendloop.core.model import Lease, Ledger, RemediationState
+from mendloop.core.model import Ledger, RemediationState
+from mendloop.core.run import Lease
 from mendloop.core.text import AUTHOR_LIMIT_BYTES, PATH_LIMIT_BYTES, no_redaction, tidy
 from mendloop.core.transitions.outcome import (
     Transition,

@@ -8,15 +8,8 @@ import msgspec
 
 from mendloop.core.commands import Context
 from mendloop.core.errors import LeaseHeld, LeaseLost, StateNotFound, TaskEnded, TaskPaused
-from mendloop.core.model import (
-    LEDGER_SCHEMA,
-    STATE_VERSION,
-    Child,
-    Lease,
-    Ledger,
-    RemediationState,
-    Settings,
-)
+from mendloop.core.model import LEDGER_SCHEMA, STATE_VERSION, Ledger, RemediationState, Settings
+from mendloop.core.run import Child, Lease
 from mendloop.core.text import ERROR_MESSAGE_LIMIT_BYTES, tidy
 from mendloop.core.vocabulary import Phase, Status, StepKind, StopReason
 

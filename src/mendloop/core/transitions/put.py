@@ -7,7 +7,8 @@ import msgspec
 from mendloop.core.codec import decode_state, encode_state
 from mendloop.core.commands import Context, PutState
 from mendloop.core.errors import RevisionConflict, StateError, StateExists, ValidationError
-from mendloop.core.model import FeedbackEntry, Finding, Lease, Ledger, RemediationState
+from mendloop.core.model import FeedbackEntry, Finding, Ledger, RemediationState
+from mendloop.core.run import Lease
 from mendloop.core.text import (
     AUTHOR_LIMIT_BYTES,
     DESCRIPTION_LIMIT_BYTES,
