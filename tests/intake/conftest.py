@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mendloop.core.findings import Report
+from mendloop.core.findings import RawFinding, Report
 from mendloop.core.fingerprint import fingerprint, number_findings
 from mendloop.intake import read_report
 
@@ -24,6 +24,19 @@ def read() -> Callable[..., Report]:
         return read_report(data.encode() if isinstance(data, str) else data, **given)
 
     return read
+
+
+@pytest.fixture
+def one(read: Callable[..., Report]) -> Callable[..., RawFinding]:
+    """Read a report of one finding that is whole: the finding."""
+
+    def one(data: str, **said: Any) -> RawFinding:
+        report = read(data, **said)
+        assert report.is_complete, report.problem
+        (finding,) = report.findings
+        return finding
+
+    return one
 
 
 @pytest.fixture
