@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from configmaps import Others
 from crew import open_spec
+from opened import opened
 from patience import eventually
 from states import entry
 
@@ -22,29 +24,17 @@ from mendloop.stores.port import Store
 NAME = head_name("t")
 
 
-class Person:
+class Person(Others):
     """Somebody who changes a ConfigMap by hand."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self._cluster = cluster
-        self._namespace = namespace
-
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        return self._cluster.kubectl(*arguments, "-n", self._namespace, stdin=stdin)
-
-    def get(self, name: str = NAME) -> Any:
-        path = f"/api/v1/namespaces/{self._namespace}/configmaps/{name}"
-        return self._cluster.request("GET", path)
-
-    def merge(self, **data: str | None) -> None:
-        patch = json.dumps({"data": data})
-        self.kubectl("patch", "configmap", NAME, "--type=merge", f"--patch={patch}")
+    def put(self, **data: str | None) -> None:
+        self.merge(NAME, data=data)
 
     def edit_state(self, **members: Any) -> None:
-        self.merge(**{"state.json": json.dumps(self.state() | members)})
+        self.put(**{"state.json": json.dumps(self.state() | members)})
 
     def state(self) -> Any:
-        return json.loads(self.get()["data"]["state.json"])
+        return json.loads(self.read(NAME)["data"]["state.json"])
 
 
 @pytest.fixture
@@ -56,9 +46,8 @@ def person(control_plane: Cluster, namespace: str) -> Person:
 @pytest.fixture
 async def store(direct: str) -> AsyncIterator[Store]:
     """A store that watches, as that of a controller."""
-    store = await open_spec(direct)
-    yield store
-    await store.close()
+    async with opened(open_spec) as open_store:
+        yield await open_store(direct)
 
 
 @pytest.fixture
@@ -91,7 +80,7 @@ def by_annotate(person: Person) -> None:
 
 
 def by_patch(person: Person) -> None:
-    person.merge(owner="ann")
+    person.put(owner="ann")
 
 
 def by_apply(person: Person) -> None:
@@ -104,7 +93,7 @@ def by_server_side_apply(person: Person) -> None:
 
 
 def by_replace(person: Person) -> None:
-    whole = person.get()
+    whole = person.read(NAME)
     whole["data"]["owner"] = "ann"
     whole["metadata"]["labels"]["owner"] = "ann"
     person.kubectl("replace", "-f", "-", stdin=json.dumps(whole))
@@ -128,13 +117,13 @@ async def test_what_a_person_adds_stays_and_disturbs_nobody(
     """A mark beside the state survives our writes, ours survives the person's, and both go on."""
     touch(person)
     assert 2 == await manager.increment_iteration("t")
-    marked = person.get()
+    marked = person.read(NAME)
     if touch is not by_edit:
         touch(person)
     await manager.append_feedback("t", entry("c1"))
     assert 3 == await manager.increment_iteration("t")
 
-    metadata, data = person.get()["metadata"], person.get()["data"]
+    metadata, data = person.read(NAME)["metadata"], person.read(NAME)["data"]
     marks = [metadata["labels"], metadata["annotations"], data]
     assert any(mark.get("owner") == "ann" for mark in marks)
     assert "ann" in json.dumps([marked["metadata"], marked["data"]])
@@ -192,8 +181,8 @@ async def test_a_bad_edit_is_copied_aside_and_left(
 ) -> None:
     """What cannot be read, or lowers the counter, stays byte for byte, with a copy of it."""
     text = damage(person.state())
-    person.merge(**{"state.json": text})
-    before, body = person.get(), (text or "").encode()
+    person.put(**{"state.json": text})
+    before, body = person.read(NAME), (text or "").encode()
     if is_seen:
         await eventually(lambda: getattr(store.peek(HEAD, NAME), "body", None) == body)
     for _ in range(2):
@@ -202,18 +191,18 @@ async def test_a_bad_edit_is_copied_aside_and_left(
     with pytest.raises(DeserializationError):
         await manager.append_feedback("t", entry("c1"))
 
-    kept = person.get(object_name(QUARANTINE, quarantine_key("t", body)))
-    assert before == person.get()
+    kept = person.read(object_name(QUARANTINE, quarantine_key("t", body)))
+    assert before == person.read(NAME)
     assert body == base64.b64decode(kept["binaryData"].get("body", ""))
 
 
 async def test_a_mended_state_goes_on(manager: StateManager, person: Person) -> None:
     """Once the person has put the state right, the next number is the next one."""
-    good = person.get()["data"]["state.json"]
-    person.merge(**{"state.json": "{"})
+    good = person.read(NAME)["data"]["state.json"]
+    person.put(**{"state.json": "{"})
     with pytest.raises(DeserializationError):
         await manager.increment_iteration("t")
-    person.merge(**{"state.json": good})
+    person.put(**{"state.json": good})
 
     assert 2 == await manager.increment_iteration("t")
     assert ["increment", "increment"] == await doings(manager)

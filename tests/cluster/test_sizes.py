@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
+from configmaps import Others
 from crew import open_spec
 from fault_proxy import FaultProxy
+from opened import opened
 from states import entry
 
 from controlplane import APIError, Cluster
@@ -35,43 +35,22 @@ def text_of(character: str, size_bytes: int) -> str:
     return character * count + "x" * rest
 
 
-class Server:
-    """The API server itself, asked past all of ours."""
-
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self._cluster = cluster
-        self._path = f"/api/v1/namespaces/{namespace}/configmaps"
-
-    async def takes(self, name: str, data: dict[str, str]) -> int:
-        """The status of its answer to a new ConfigMap."""
-        whole = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-        try:
-            await asyncio.to_thread(self._cluster.request, "POST", self._path, whole)
-        except APIError as error:
-            return error.status
-        return 201
-
-    async def get(self, name: str) -> Any:
-        return await asyncio.to_thread(self._cluster.request, "GET", f"{self._path}/{name}")
-
-
 @pytest.fixture
-def server(control_plane: Cluster, namespace: str) -> Server:
-    """The API server itself."""
-    return Server(control_plane, namespace)
+def others(control_plane: Cluster, namespace: str) -> Others:
+    """The API server itself, asked past all of ours."""
+    return Others(control_plane, namespace)
 
 
 @pytest.fixture
 async def store(proxied: str) -> AsyncIterator[Store]:
     """A store whose requests are counted."""
-    store = await open_spec(proxied)
-    yield store
-    await store.close()
+    async with opened(open_spec) as open_store:
+        yield await open_store(proxied)
 
 
 @pytest.mark.parametrize("character", _CHARACTERS.values(), ids=_CHARACTERS.keys())
 async def test_our_count_is_the_servers(
-    store: Store, server: Server, proxy: FaultProxy, character: str
+    store: Store, others: Others, proxy: FaultProxy, character: str
 ) -> None:
     """The last size that the server takes is written and the next is refused before it is sent."""
     room = DATA_LIMIT_BYTES - sum(map(len, FIELDS.values()))
@@ -82,7 +61,7 @@ async def test_our_count_is_the_servers(
         small = await store.replace(created, b"{}", fields=FIELDS)
         replaced = await store.replace(small, text.encode(), fields=FIELDS)
         assert replaced == await store.get(HEAD, f"{name}-state")
-        assert text == (await server.get(f"{name}-state"))["data"]["state.json"]
+        assert text == others.read(f"{name}-state")["data"]["state.json"]
     text = text_of(character, room + 1)
     sent = proxy.count()
     for write in (
@@ -99,7 +78,9 @@ async def test_our_count_is_the_servers(
         )
 
     assert sent == proxy.count()
-    assert 422 == await server.takes("over", {"state.json": text, **FIELDS})
+    with pytest.raises(APIError) as refused:
+        others.create("over", data={"state.json": text, **FIELDS})
+    assert 422 == refused.value.status
 
 
 @pytest.mark.parametrize("character", ["\x01", "\x00", "\x1b", "\x7f"], ids=ascii)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from opened import opened
 from unversioned import UnversionedConfigMaps, UnversionedStore
 
 from controlplane import Cluster
@@ -59,7 +60,6 @@ async def open_replica(
     tmp_path: Path,
 ) -> AsyncIterator[OpenReplica]:
     """Open one more independent handle on the test's storage; closed when the test ends."""
-    opened: list[Store] = []
     if storage.endswith("configmap"):
         cluster: Cluster = request.getfixturevalue("control_plane")
         namespace = request.getfixturevalue("namespace")
@@ -72,7 +72,6 @@ async def open_replica(
 
     async def open_one() -> Store:
         store = await open_sound()
-        opened.append(store)
         if storage == "unversioned-sqlite":
             return UnversionedStore(store)
         if storage == "unversioned-configmap":
@@ -80,9 +79,8 @@ async def open_replica(
             return UnversionedConfigMaps(store)
         return store
 
-    yield open_one
-    for store in opened:
-        await store.close()
+    async with opened(open_one) as open_replica:
+        yield open_replica
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fault_proxy import FaultProxy
 from kube_client import OpenApi
+from opened import opened
 from plugins import Plugin
 from wire import Pki, Wire, ask, ask_with_kubectl
 
@@ -150,20 +151,16 @@ async def proxy(control_plane: Cluster) -> AsyncIterator[FaultProxy]:
 @pytest.fixture
 async def open_api(proxy: FaultProxy, namespace: str, tmp_path: Path) -> AsyncIterator[OpenApi]:
     """Make requests through the proxy, in the test's namespace; closed when the test ends."""
-    opened: list[Api] = []
 
     async def open_one(
         cluster: Cluster | None = None, *, token: str | None = None, **options: Any
     ) -> Api:
-        path = tmp_path / f"api-{len(opened)}"
+        path = tmp_path / "api"
         (cluster or proxy.cluster).kubeconfig(path, token=token, namespace=namespace)
-        api = Api(await load_access(kubeconfig=str(path)), **options)
-        opened.append(api)
-        return api
+        return Api(await load_access(kubeconfig=str(path)), **options)
 
-    yield open_one
-    for api in opened:
-        await api.close()
+    async with opened(open_one) as open_api:
+        yield open_api
 
 
 @pytest.fixture
