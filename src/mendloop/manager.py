@@ -25,6 +25,7 @@ from mendloop.core.commits import Request
 from mendloop.core.errors import StateError, ValidationError
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
 from mendloop.core.names import HEAD, check_task_id, head_name, task_of_head
+from mendloop.core.outside import lowered_counter
 from mendloop.core.text import Redactor, redact_secrets
 from mendloop.group_commit import GroupCommitter
 from mendloop.history import SealedHistory
@@ -53,11 +54,13 @@ class Listed(msgspec.Struct, frozen=True):
         task_id: The task.
         state: Its state, or None where it is gone or cannot be read.
         problem: Why it cannot be read, or None.
+        obstacle: Why every write into it is refused as it stands, and what to do; or "".
     """
 
     task_id: str
     state: RemediationState | None
     problem: StateError | None = None
+    obstacle: str = ""
 
 
 def _listed(key: str, document: Document | None) -> Listed:
@@ -65,9 +68,10 @@ def _listed(key: str, document: Document | None) -> Listed:
     if document is None:
         return Listed(task_id, None)
     try:
-        return Listed(task_id, decode_head(task_id, document.body))
+        state = decode_head(task_id, document.body)
     except StateError as error:
         return Listed(task_id, None, error)
+    return Listed(task_id, state, obstacle=document.obstacle or lowered_counter(state))
 
 
 class TaskPage(msgspec.Struct, frozen=True):
@@ -143,6 +147,11 @@ class StateManager:
         """
         stored = await self._committer.read(check_task_id(task_id))
         return stored.state if stored else None
+
+    async def look_at(self, task_id: str) -> Listed:
+        """Read the task fresh from the store, as a listing shows it."""
+        key = head_name(check_task_id(task_id))
+        return _listed(key, await self._store.get(HEAD, key))
 
     async def create_task(
         self, task_id: str, *, settings: Settings | None = None, op_id: str | None = None

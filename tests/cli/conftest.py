@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cli_user import PATIENCE_SECONDS, Done, Quick, User, Wait
 
+from controlplane import Cluster
 from mendloop.cli.main import run as run_in_process
 
 REVIEW = r"""n=0
@@ -30,6 +31,15 @@ def user(tmp_path: Path) -> Iterator[User]:
     user = User(tmp_path)
     yield user
     user.end()
+
+
+@pytest.fixture
+def cluster_user(user: User, control_plane: Cluster, namespace: str) -> User:
+    """A user whose kubeconfig leads to a namespace of the test's own."""
+    path = control_plane.kubeconfig(user.folder / "config", namespace=namespace)
+    user.environment["KUBECONFIG"] = str(path)
+    user.environment["MENDLOOP_STORE"] = "kubernetes"
+    return user
 
 
 @pytest.fixture

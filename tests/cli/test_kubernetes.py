@@ -24,15 +24,6 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
-@pytest.fixture
-def cluster_user(user: User, control_plane: Cluster, namespace: str) -> User:
-    """A user whose kubeconfig leads to a namespace of the test's own."""
-    path = control_plane.kubeconfig(user.folder / "config", namespace=namespace)
-    user.environment["KUBECONFIG"] = str(path)
-    user.environment["MENDLOOP_STORE"] = "kubernetes"
-    return user
-
-
 def test_a_loop_runs_on_a_cluster(
     cluster_user: User, todo: User, loop_arguments: tuple[str, ...], namespace: str
 ) -> None:

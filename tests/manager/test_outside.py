@@ -87,6 +87,29 @@ async def test_a_counter_below_what_was_given_out_is_refused_and_kept(
     assert 4 == await manage(store).increment_iteration("t")
 
 
+async def test_readers_say_that_a_lowered_counter_refuses_writes(
+    store: FaultyStore, manager: StateManager
+) -> None:
+    """Who only looks is told in the words of the refusal, until the counter is put right."""
+    for _ in range(3):
+        await manager.increment_iteration("t")
+    before = await manager.look_at("t")
+    await edit(store, with_members(iteration=1))
+    [listed] = (await manager.list_tasks()).tasks
+    lowered = await manager.look_at("t")
+    with pytest.raises(DeserializationError) as refused:
+        await manager.increment_iteration("t")
+    await edit(store, with_members(iteration=7))
+    raised = await manager.look_at("t")
+
+    assert lowered == listed
+    assert lowered.state is not None
+    assert 1 == lowered.state.iteration
+    assert str(refused.value).startswith(lowered.obstacle)
+    assert "set it to 3" in lowered.obstacle
+    assert ("", "") == (before.obstacle, raised.obstacle)
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"no JSON", b'{"task_id": "t"}', b"null"])
 async def test_damage_by_other_hands_is_copied_aside_and_left(
     store: FaultyStore, manager: StateManager, manage: Manage, body: bytes

@@ -11,7 +11,7 @@ from mendloop.core.errors import DeserializationError
 from mendloop.core.model import Change, Ledger, RemediationState
 from mendloop.core.names import started_iteration
 
-__all__ = ["OUTSIDE", "outside_change"]
+__all__ = ["OUTSIDE", "lowered_counter", "outside_change"]
 
 OUTSIDE = "outside"
 """The door of a change that came past all of ours."""
@@ -30,13 +30,9 @@ def outside_change(state: RemediationState) -> Change | None:
     found = digest(state)
     if found == ledger.commits[-1].digest:
         return None
-    given_out = max(_numbers(state, ledger), default=0)
-    if state.iteration < given_out:
-        raise DeserializationError(
-            f"iteration {state.iteration} of task {state.task_id}, changed by other hands, is below "
-            f"{given_out}, which was given out: a counter is never lowered; set it to {given_out}",
-            task_id=state.task_id,
-        )
+    lowered = lowered_counter(state)
+    if lowered:
+        raise DeserializationError(lowered, task_id=state.task_id)
     return Change(
         do="change_outside",
         op_id=f"{OUTSIDE}-{ledger.commit}-{found}",
@@ -49,6 +45,20 @@ def outside_change(state: RemediationState) -> Change | None:
             "open": sum(not entry.resolved for entry in state.feedback_history),
             "digest": found,
         },
+    )
+
+
+def lowered_counter(state: RemediationState) -> str:
+    """Say that the counter stands below a number that was given out; "" where it does not."""
+    ledger = state.ledger
+    if not ledger.commits:
+        return ""
+    given_out = max(_numbers(state, ledger), default=0)
+    if state.iteration >= given_out:
+        return ""
+    return (
+        f"iteration {state.iteration} of task {state.task_id}, changed by other hands, is below "
+        f"{given_out}, which was given out: a counter is never lowered; set it to {given_out}"
     )
 
 

@@ -29,6 +29,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         body: The payload, byte for byte as it was written; that of a head is UTF-8.
         fields: A few small texts beside the payload that a person or a repair can read without it.
         labels: A few small texts that `Store.list` can select by.
+        obstacle: Why no write goes into it as it stands, and what to do about it; "" where one does.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     fields: Mapping[str, str]
     labels: Mapping[str, str]
+    obstacle: str = ""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -28,21 +28,30 @@ def explain(session: Session, task_id: str) -> None:
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit
 
-    state, story = with_manager(session, lambda manager: _read(manager, task_id))
-    emit(session, _data(session, state, story), lambda: _show(session, state, story))
+    told = with_manager(session, lambda manager: _read(manager, task_id))
+    emit(session, _data(session, told), lambda: _show(session, told))
 
 
-async def _read(manager: StateManager, task_id: str) -> tuple[RemediationState, Story]:
-    from mendloop.cli.commands.show import state_or_fail
+class _Told(NamedTuple):
+    """What there is to say of a task."""
+
+    state: RemediationState
+    obstacle: str
+    story: Story
+
+
+async def _read(manager: StateManager, task_id: str) -> _Told:
+    from mendloop.cli.commands.show import task_or_fail
     from mendloop.cli.story import tell
 
-    state = await state_or_fail(manager, task_id)
-    return state, tell([commit async for commit in manager.commits(state)])
+    task, state = await task_or_fail(manager, task_id)
+    return _Told(state, task.obstacle, tell([commit async for commit in manager.commits(state)]))
 
 
-def _data(session: Session, state: RemediationState, story: Story) -> dict[str, Any]:
+def _data(session: Session, told: _Told) -> dict[str, Any]:
     from mendloop.cli import words
 
+    state, obstacle, story = told
     ledger = state.ledger
     return {
         "task_id": state.task_id,
@@ -58,7 +67,8 @@ def _data(session: Session, state: RemediationState, story: Story) -> dict[str, 
         "work_tree": ledger.lease.tree,
         "before": story.before,
         "iterations": story.iterations,
-        "next": words.advice(session, state),
+        "writes_refused": obstacle,
+        "next": _next(session, told),
     }
 
 
@@ -85,10 +95,19 @@ def _why(state: RemediationState) -> str:
     return f"nobody runs it now: its {ledger.step.kind} {begun}{failed}"
 
 
-def _show(session: Session, state: RemediationState, story: Story) -> None:
+def _next(session: Session, told: _Told) -> str:
+    from mendloop.cli import words
+
+    if told.obstacle:
+        return "put right what stands in the way of writes"
+    return words.advice(session, told.state)
+
+
+def _show(session: Session, told: _Told) -> None:
     from mendloop.cli import words
     from mendloop.cli.printing import cell, print_line
 
+    state, obstacle, story = told
     counts = words.count_open(state)
     print_line(
         f"Task {state.task_id} is {words.what_it_does(state)}, at iteration {state.iteration} of "
@@ -98,6 +117,8 @@ def _show(session: Session, state: RemediationState, story: Story) -> None:
     print_line(f"Last update: {words.time_words(state.last_update)}.")
     if state.ledger.lease.tree:
         print_line(f"Work tree: {cell(state.ledger.lease.tree)}.")
+    if obstacle:
+        print_line(f"Every write is refused: {obstacle}.")
     if story.before:
         print_line()
         print_line("Before the first iteration")
@@ -106,9 +127,8 @@ def _show(session: Session, state: RemediationState, story: Story) -> None:
         print_line()
         _show_iteration(iteration)
     _show_open(session, state)
-    following = words.advice(session, state)
     print_line()
-    print_line(f"Next: {following or 'nothing, it is done'}.")
+    print_line(f"Next: {_next(session, told) or 'nothing, it is done'}.")
 
 
 def _show_iteration(story: IterationStory) -> None:

@@ -47,7 +47,10 @@ def row_of(listed: Listed) -> dict[str, Any]:
     """What is shown of a task among others."""
     if listed.state is None:
         return {"task_id": listed.task_id, "problem": str(listed.problem)}
-    return {"task_id": listed.task_id, **_summary(listed.state)}
+    row = {"task_id": listed.task_id, **_summary(listed.state)}
+    if listed.obstacle:
+        row |= {"state": f"{row['state']}, takes no writes", "writes_refused": listed.obstacle}
+    return row
 
 
 def _summary(state: RemediationState) -> dict[str, Any]:

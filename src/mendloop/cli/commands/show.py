@@ -12,9 +12,9 @@ from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
     from mendloop.core.model import RemediationState
-    from mendloop.manager import StateManager
+    from mendloop.manager import Listed, StateManager
 
-__all__ = ["show", "state_or_fail"]
+__all__ = ["show", "state_or_fail", "task_or_fail"]
 
 _FINDINGS_SHOWN = 20
 
@@ -36,11 +36,13 @@ def show(session: Session, task_id: str) -> None:
     from mendloop.core.errors import ReadOnlyState
 
     try:
-        state = with_manager(session, lambda manager: state_or_fail(manager, task_id))
+        task, state = with_manager(session, lambda manager: task_or_fail(manager, task_id))
     except ReadOnlyState as error:
         _show_raw(session, error)
         return
-    emit(session, encode_state(state), lambda: _show(session, state))
+    emit(session, encode_state(state), lambda: _show(session, state, task.obstacle))
+    if task.obstacle and session.output != "table":
+        _warn(f"every write is refused: {task.obstacle}")
 
 
 async def state_or_fail(manager: StateManager, task_id: str) -> RemediationState:
@@ -58,16 +60,39 @@ async def state_or_fail(manager: StateManager, task_id: str) -> RemediationState
     return state
 
 
+async def task_or_fail(manager: StateManager, task_id: str) -> tuple[Listed, RemediationState]:
+    """
+    Read the task, and its state, with what stands in the way of writing it.
+
+    Raises:
+        StateNotFound: There is no such task.
+        DeserializationError: It is damaged.
+        ReadOnlyState: A newer version wrote it.
+    """
+    from mendloop.core.errors import StateNotFound
+
+    task = await manager.look_at(task_id)
+    if task.problem is not None:
+        raise task.problem
+    if task.state is None:
+        raise StateNotFound(task_id=task_id)
+    return task, task.state
+
+
 def _show_raw(session: Session, error: Exception) -> None:
     from mendloop.cli.printing import emit, print_text
 
     raw: bytes = getattr(error, "raw", b"")
     emit(session, raw, lambda: print_text(raw.decode(errors="replace")))
+    _warn(f"{error}; shown as it is stored")
+
+
+def _warn(text: str) -> None:
     sys.stdout.flush()
-    click.echo(f"mendloop: warning: {error}; shown as it is stored", err=True)
+    click.echo(f"mendloop: warning: {text}", err=True)
 
 
-def _show(session: Session, state: RemediationState) -> None:
+def _show(session: Session, state: RemediationState, obstacle: str) -> None:
     from mendloop.cli import words
     from mendloop.cli.printing import print_line
 
@@ -83,7 +108,8 @@ def _show(session: Session, state: RemediationState) -> None:
         "work tree": ledger.lease.tree,
         "run by": words.holder_words(ledger.lease),
         "last error": state.error_messages[-1] if state.error_messages else "",
-        "next": words.advice(session, state),
+        "writes": f"refused: {obstacle}" if obstacle else "",
+        "next": "" if obstacle else words.advice(session, state),
     }
     for name, value in facts.items():
         if value:

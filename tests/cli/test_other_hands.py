@@ -1,0 +1,42 @@
+"""What a user is told of a task that other hands have changed where it is stored."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cli_user import User
+from configmaps import Others
+
+from controlplane import Cluster
+
+
+@pytest.fixture
+def others(control_plane: Cluster, namespace: str) -> Others:
+    """Somebody with kubectl."""
+    return Others(control_plane, namespace)
+
+
+def test_a_task_whose_counter_was_lowered_is_told_as_such(
+    cluster_user: User, others: Others
+) -> None:
+    """Each view says that writes are refused, why, and what to put right."""
+    for _ in range(3):
+        cluster_user("increment", "t")
+    state = cluster_user.state("t") | {"iteration": 1}
+    others.merge("task-t-state", data={"state.json": json.dumps(state)})
+    refused = cluster_user("increment", "t")
+    shown, explained = cluster_user("show", "t"), cluster_user("explain", "t")
+    shown_json = cluster_user("show", "t", "-o", "json")
+    explained_json = cluster_user("explain", "t", "-o", "json").json()
+    [row] = cluster_user("list", "-o", "json").json()["tasks"]
+
+    assert 12 == refused.code
+    for told in (refused.err, shown.out, shown_json.err, explained.out):
+        assert "below 3, which was given out" in told
+        assert "set it to 3" in told
+    assert (0, 0) == (shown.code, explained.code)
+    assert "mendloop run" not in shown.out + explained.out
+    assert 1 == shown_json.json()["iteration"]
+    assert row["writes_refused"] == explained_json["writes_refused"] in refused.err
+    assert "takes no writes" in cluster_user("list").out
