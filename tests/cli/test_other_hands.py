@@ -40,3 +40,22 @@ def test_a_task_whose_counter_was_lowered_is_told_as_such(
     assert 1 == shown_json.json()["iteration"]
     assert row["writes_refused"] == explained_json["writes_refused"] in refused.err
     assert "takes no writes" in cluster_user("list").out
+
+
+def test_a_task_that_is_being_deleted_is_shown_and_takes_nothing(
+    cluster_user: User, others: Others
+) -> None:
+    """What a finalizer holds is refused before it is written, with the name of the finalizer."""
+    cluster_user("increment", "t")
+    others.merge("task-t-state", metadata={"finalizers": ["example.com/hold"]})
+    others.kubectl("delete", "configmap", "task-t-state", "--wait=false")
+    refused = cluster_user("increment", "t")
+    shown = cluster_user("show", "t")
+    others.merge("task-t-state", metadata={"finalizers": None})
+
+    assert 11 == refused.code
+    for told in (refused.err, shown.out):
+        assert "was deleted at 20" in told
+        assert "example.com/hold" in told
+    assert 0 == shown.code
+    assert 3 == cluster_user("show", "t").code

@@ -76,6 +76,7 @@ ERROR_CODES: dict[type[errors.StateError], ExitCode] = {
     errors.StoreNotFound: ExitCode.NOT_FOUND,
     errors.DocumentExists: ExitCode.REFUSED,
     errors.RevisionConflict: ExitCode.REFUSED,
+    errors.BeingDeleted: ExitCode.REFUSED,
     errors.StoreUnavailable: ExitCode.STORE_FAILED,
     errors.VersionExpired: ExitCode.STORE_FAILED,
     errors.AccessError: ExitCode.NO_ACCESS,

@@ -23,6 +23,7 @@ caller would do differently. The tree::
     │   ├── StoreNotFound           there is none in this place, and none was to be made
     │   ├── DocumentExists          create found the key taken
     │   ├── RevisionConflict        the document moved since it was read
+    │   ├── BeingDeleted            the document is on its way out: what is written goes with it
     │   ├── StoreUnavailable        for now; retryable. maybe_stored: the write may have landed
     │   ├── VersionExpired          the version or place is too old to go on from: list again
     │   ├── AccessError             the way to it, or the credentials for it, are not right
@@ -41,6 +42,7 @@ from typing import Any
 
 __all__ = [
     "AccessError",
+    "BeingDeleted",
     "DeserializationError",
     "DocumentExists",
     "LeaseHeld",
@@ -237,6 +239,10 @@ class DocumentExists(StoreError):
 
 class RevisionConflict(StoreError):
     """The document moved, or went, since it was read: read again and decide again."""
+
+
+class BeingDeleted(StoreError):
+    """The document is being deleted, and what is written into it would go with it."""
 
 
 class StoreUnavailable(StoreError):

@@ -15,7 +15,13 @@ from contextlib import aclosing
 
 import msgspec
 
-from mendloop.core.errors import RevisionConflict, StateError, StoreError, VersionExpired
+from mendloop.core.errors import (
+    BeingDeleted,
+    RevisionConflict,
+    StateError,
+    StoreError,
+    VersionExpired,
+)
 from mendloop.core.names import HEAD
 from mendloop.kube.access import Access
 from mendloop.kube.api import Api
@@ -133,8 +139,10 @@ class ConfigMapStore:
         grammar.check_changeable(kind)
         grammar.check_content(kind, body, fields, labels)
         version_of(document)
-        if not isinstance(document, Read):
-            document = await self._with_owners(document)
+        if not isinstance(document, Read) or document.obstacle:
+            document = await self._read_again(document)
+        if document.obstacle:
+            raise BeingDeleted(document.obstacle)
         applied = as_apply(document, body, fields, labels)
         return self._seen(kind, name, await self._api.apply(CONFIGMAPS, name, applied))
 
@@ -227,8 +235,8 @@ class ConfigMapStore:
             return await self._read(kind, change.name)
         return from_object(kind, change.raw)
 
-    async def _with_owners(self, document: Document) -> Read:
-        """Read again what was not read here, to know what of it is ours."""
+    async def _read_again(self, document: Document) -> Read:
+        """Read again what was not read here, to know what of it is ours, or can take no write."""
         read = await self._read(document.kind, object_name(document.kind, document.key))
         if read is None or read.revision != document.revision:
             found = "gone" if read is None else f"at revision {read.revision}"

@@ -79,6 +79,8 @@ class _Meta(msgspec.Struct, rename="camel"):
     uid: str
     resource_version: str
     labels: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+    finalizers: list[str] = []
     managed_fields: msgspec.Raw = msgspec.Raw(b"[]")
 
 
@@ -158,7 +160,18 @@ def from_object(kind: str, raw: bytes) -> Read:
         body=body,
         fields={name: text for name, text in texts.items() if name not in OWN_FIELDS},
         labels={name: value for name, value in labels.items() if not _is_own_label(name)},
+        obstacle=_obstacle(meta),
         managed=bytes(meta.managed_fields),
+    )
+
+
+def _obstacle(meta: _Meta) -> str:
+    if meta.deletion_timestamp is None:
+        return ""
+    return (
+        f"the ConfigMap {meta.name} was deleted at {meta.deletion_timestamp} and is held by its "
+        f"finalizers alone ({', '.join(meta.finalizers)}): what is written into it would go with it; "
+        "copy what you need, let it go, and begin again"
     )
 
 

@@ -121,6 +121,7 @@ class Store(Protocol):
 
         Raises:
             RevisionConflict: It moved or is gone; nothing was written.
+            BeingDeleted: It is on its way out; nothing was written.
             ValidationError: It is a chunk.
         """
 
