@@ -57,6 +57,17 @@ def test_the_namespace_is_chosen_in_either_way(
     assert (2, True) == (done.code, "two namespaces" in done.err)
 
 
+def test_a_namespace_that_is_not_there_is_named(cluster_user: User) -> None:
+    """A server lists none of it without a complaint, so that a list says where it looked."""
+    listed = cluster_user("list", "-n", "no-such")
+    begun = cluster_user("increment", "job", "-n", "no-such")
+
+    assert 0 == listed.code
+    assert "no tasks in namespace no-such of https://127.0.0.1:" in listed.out
+    assert (13, "") == (begun.code, begun.out)
+    assert "there is no namespace no-such: name another one, or make it with" in begun.err
+
+
 def test_a_proposed_command_means_the_same_cluster(cluster_user: User, namespace: str) -> None:
     """What is proposed carries the options that were given."""
     config = cluster_user.environment.pop("KUBECONFIG")

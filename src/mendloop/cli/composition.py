@@ -67,6 +67,7 @@ async def _open_kubernetes(
         context=session.context or None,
         namespace=session.namespace or place or None,
     )
+    session.place = f"namespace {access.namespace} of {access.server}"
     return open_configmaps(access)
 
 

@@ -20,6 +20,7 @@ class Session:
         kubeconfig: The file given by --kubeconfig, or "".
         context: Of the kubeconfig, as given by --context, or "".
         namespace: As given by --namespace, or "".
+        place: Where the store is, in words for a person, once it was opened; or "".
         output: "table", "json" or "yaml".
         by: Who is named in the history.
     """
@@ -31,6 +32,7 @@ class Session:
         "kubeconfig",
         "namespace",
         "output",
+        "place",
         "program",
         "store",
     )
@@ -42,7 +44,7 @@ class Session:
         self.arguments = tuple(arguments)
         self.program = program
         self.store = store
-        self.kubeconfig = self.context = self.namespace = ""
+        self.kubeconfig = self.context = self.namespace = self.place = ""
         self.output = "table"
         self._by = ""
 

@@ -255,7 +255,8 @@ def from_answer(answer: Answer, call: Call, server: str) -> StateError:
         return VersionExpired(f"{call}: {words}", following=answer.following)
     if meaning is RevisionConflict and answer.is_about("namespaces"):
         return StoreError(
-            f"there is no namespace {call.namespace}: make it, or name another one ({words})"
+            f"there is no namespace {call.namespace}: name another one, or make it with "
+            f"`kubectl create namespace {call.namespace}`"
         )
     return meaning(f"{call}: {words}{_advice(answer, meaning)}")
 

@@ -77,7 +77,7 @@ def _show(session: Session, tasks: list[dict[str, Any]]) -> None:
 
     if not tasks:
         begin = f"mendloop run TASK --review CMD --fix CMD{session.store_option}"
-        print_line(f"no tasks in {store_spec(session)} yet; `{begin}` begins one")
+        print_line(f"no tasks in {session.place or store_spec(session)} yet; `{begin}` begins one")
         return
     rows = [
         [task["task_id"], f"unreadable: {task['problem']}", "", "", "", ""]
