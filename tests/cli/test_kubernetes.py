@@ -41,7 +41,7 @@ def test_a_loop_runs_on_a_cluster(
 def test_the_namespace_is_chosen_in_either_way(
     cluster_user: User, control_plane: Cluster, namespace: str
 ) -> None:
-    """By the store's spec, by -n, or by the context; two that differ are refused."""
+    """By -n or --store, else by $MENDLOOP_STORE, else by the context; two options that differ are refused."""
     elsewhere = control_plane.namespace()
     cluster_user("increment", "here")
     cluster_user("increment", "there", "--store", f"kubernetes:{elsewhere}")
@@ -52,6 +52,10 @@ def test_the_namespace_is_chosen_in_either_way(
         (("--store", f"kubernetes:{namespace}"), "here"),
     ):
         done = cluster_user("list", "-o", "json", *options)
+        assert [expected] == [task["task_id"] for task in done.json()["tasks"]]
+    usual = {"MENDLOOP_STORE": f"kubernetes:{elsewhere}"}
+    for options, expected in (((), "there"), (("-n", namespace), "here")):
+        done = cluster_user("list", "-o", "json", *options, **usual)
         assert [expected] == [task["task_id"] for task in done.json()["tasks"]]
     done = cluster_user("list", "--store", f"kubernetes:{elsewhere}", "-n", namespace)
     assert (2, True) == (done.code, "two namespaces" in done.err)

@@ -51,7 +51,7 @@ async def _open_kubernetes(
     *,
     must_exist: bool,  # noqa: ARG001 - a namespace is there, or a write says that it is not
 ) -> Store:
-    if place and session.namespace not in {"", place}:
+    if place and session.store and session.namespace not in {"", place}:
         raise click.UsageError(
             f"two namespaces: {place!a} in the store, and {session.namespace!a}; name one"
         )
