@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -59,3 +60,23 @@ def test_a_task_that_is_being_deleted_is_shown_and_takes_nothing(
         assert "example.com/hold" in told
     assert 0 == shown.code
     assert 3 == cluster_user("show", "t").code
+
+
+def test_a_state_among_binary_data_is_damage(cluster_user: User, others: Others) -> None:
+    """It is shown, a write has the exit code of damage and says what to move, and others go on."""
+    for task_id in ("t", "u"):
+        cluster_user("increment", task_id)
+    text = others.read("task-t-state")["data"]["state.json"]
+    binary = base64.b64encode(text.encode()).decode()
+    others.merge("task-t-state", data={"state.json": None}, binaryData={"state.json": binary})
+    refused = cluster_user("increment", "t")
+    shown = cluster_user("show", "t")
+    rows = cluster_user("list", "-o", "json").json()["tasks"]
+
+    assert 12 == refused.code
+    assert 0 == shown.code
+    for told in (refused.err, shown.out, rows[0]["writes_refused"]):
+        assert "state.json in binaryData" in told
+        assert "move it to data" in told
+    assert ["t", "u"] == [row["task_id"] for row in rows]
+    assert 0 == cluster_user("increment", "u").code

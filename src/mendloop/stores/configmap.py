@@ -17,6 +17,7 @@ import msgspec
 
 from mendloop.core.errors import (
     BeingDeleted,
+    DeserializationError,
     RevisionConflict,
     StateError,
     StoreError,
@@ -142,7 +143,8 @@ class ConfigMapStore:
         if not isinstance(document, Read) or document.obstacle:
             document = await self._read_again(document)
         if document.obstacle:
-            raise BeingDeleted(document.obstacle)
+            refusal = BeingDeleted if document.is_leaving else DeserializationError
+            raise refusal(document.obstacle)
         applied = as_apply(document, body, fields, labels)
         return self._seen(kind, name, await self._api.apply(CONFIGMAPS, name, applied))
 

@@ -69,9 +69,11 @@ class Read(Document, frozen=True, kw_only=True):
 
     Attributes:
         managed: The object's managedFields, as JSON: who owns what of it.
+        is_leaving: Whether it was deleted, and a finalizer holds it.
     """
 
     managed: bytes
+    is_leaving: bool
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -160,19 +162,25 @@ def from_object(kind: str, raw: bytes) -> Read:
         body=body,
         fields={name: text for name, text in texts.items() if name not in OWN_FIELDS},
         labels={name: value for name, value in labels.items() if not _is_own_label(name)},
-        obstacle=_obstacle(meta),
+        obstacle=_obstacle(meta, is_misplaced=kind == HEAD and _HEAD_BODY in blobs),
         managed=bytes(meta.managed_fields),
+        is_leaving=meta.deletion_timestamp is not None,
     )
 
 
-def _obstacle(meta: _Meta) -> str:
-    if meta.deletion_timestamp is None:
-        return ""
-    return (
-        f"the ConfigMap {meta.name} was deleted at {meta.deletion_timestamp} and is held by its "
-        f"finalizers alone ({', '.join(meta.finalizers)}): what is written into it would go with it; "
-        "copy what you need, let it go, and begin again"
-    )
+def _obstacle(meta: _Meta, *, is_misplaced: bool) -> str:
+    if meta.deletion_timestamp is not None:
+        return (
+            f"the ConfigMap {meta.name} was deleted at {meta.deletion_timestamp} and is held by its "
+            f"finalizers alone ({', '.join(meta.finalizers)}): what is written into it would go with "
+            "it; copy what you need, let it go, and begin again"
+        )
+    if is_misplaced:
+        return (
+            f"the ConfigMap {meta.name} has its {_HEAD_BODY} in binaryData, where mendloop cannot "
+            "replace it: it is left as it is; move it to data"
+        )
+    return ""
 
 
 def as_object(

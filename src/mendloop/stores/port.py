@@ -122,6 +122,7 @@ class Store(Protocol):
         Raises:
             RevisionConflict: It moved or is gone; nothing was written.
             BeingDeleted: It is on its way out; nothing was written.
+            DeserializationError: It is stored in a way that no write fits; nothing was written.
             ValidationError: It is a chunk.
         """
 

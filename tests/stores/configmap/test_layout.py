@@ -9,7 +9,7 @@ import pytest
 from configmaps import HEAD, Others, read_head
 
 from controlplane import APIError
-from mendloop.core.errors import RevisionConflict, StoreCorrupt, StoreError
+from mendloop.core.errors import DeserializationError, RevisionConflict, StoreCorrupt, StoreError
 from mendloop.stores.configmap import ConfigMapStore
 
 CHUNK = ("chunk", "task-7-history-abc-0000000001-def")
@@ -200,3 +200,20 @@ async def test_immutable_head_is_refused_with_the_servers_words(
     others.kubectl("patch", "configmap", HEAD[1], "-p", '{"immutable": true}')
     with pytest.raises(StoreError, match="immutable"):
         await store.replace(await read_head(store), b"2")
+
+
+async def test_body_among_binary_data_is_read_and_not_written(
+    store: ConfigMapStore, others: Others
+) -> None:
+    """An apply cannot take it from there: what to do is said before anything is sent."""
+    body = base64.b64encode(b"{}").decode()
+    others.create(HEAD[1], binaryData={"state.json": body})
+    read = await read_head(store)
+    with pytest.raises(DeserializationError, match="move it to data"):
+        await store.replace(read, b"1")
+    others.merge(HEAD[1], binaryData={"state.json": None}, data={"state.json": "{}"})
+    moved = await read_head(store)
+
+    assert b"{}" == read.body == moved.body
+    assert "task-7-state has its state.json in binaryData" in read.obstacle
+    assert b"1" == (await store.replace(moved, b"1")).body
