@@ -22,7 +22,7 @@ from mendloop.clock import Clock, SystemClock
 from mendloop.core import commands
 from mendloop.core.codec import decode_head
 from mendloop.core.commits import Request
-from mendloop.core.errors import StateError, ValidationError
+from mendloop.core.errors import DeserializationError, StateError, ValidationError
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
 from mendloop.core.names import HEAD, check_task_id, head_name, task_of_head
 from mendloop.core.outside import lowered_counter
@@ -51,7 +51,7 @@ class Listed(msgspec.Struct, frozen=True):
     One task in a listing.
 
     Attributes:
-        task_id: The task.
+        task_id: The task; or the name of what is stored among tasks and is none.
         state: Its state, or None where it is gone or cannot be read.
         problem: Why it cannot be read, or None.
         obstacle: Why every write into it is refused as it stands, and what to do; or "".
@@ -66,12 +66,21 @@ class Listed(msgspec.Struct, frozen=True):
 def _listed(key: str, document: Document | None) -> Listed:
     task_id = task_of_head(key)
     if document is None:
-        return Listed(task_id, None)
+        return Listed(task_id or key, None)
+    if task_id is None:
+        return Listed(key, None, _misnamed(key))
     try:
         state = decode_head(task_id, document.body)
     except StateError as error:
         return Listed(task_id, None, error)
     return Listed(task_id, state, obstacle=document.obstacle or lowered_counter(state))
+
+
+def _misnamed(key: str) -> DeserializationError:
+    return DeserializationError(
+        f"no task has its state under the name {key!a}, and no command can reach it: name it "
+        "task-ID-state, or remove it, or take its label app=remediation-state away"
+    )
 
 
 class TaskPage(msgspec.Struct, frozen=True):

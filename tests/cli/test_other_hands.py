@@ -80,3 +80,23 @@ def test_a_state_among_binary_data_is_damage(cluster_user: User, others: Others)
         assert "move it to data" in told
     assert ["t", "u"] == [row["task_id"] for row in rows]
     assert 0 == cluster_user("increment", "u").code
+
+
+def test_what_only_has_the_label_of_a_task_is_listed_as_damage(
+    cluster_user: User, others: Others
+) -> None:
+    """What no command can show is named as it is stored, with what to do about it."""
+    cluster_user("increment", "t")
+    text = others.read("task-t-state")["data"]["state.json"]
+    labels = {"app": "remediation-state"}
+    names = ("foreign", "task--state", "task-state", f"task-{'x' * 64}-state")
+    for name in names:
+        others.create(name, metadata={"labels": labels}, data={"state.json": text})
+    others.create("task-bare-state", metadata={"labels": labels})
+    rows = {row["task_id"]: row for row in cluster_user("list", "-o", "json").json()["tasks"]}
+
+    assert {"t", "bare", *names} == set(rows)
+    for name in names:
+        assert f"no task has its state under the name '{name}'" in rows[name]["problem"]
+    assert rows["bare"]["problem"] in cluster_user("show", "bare").err
+    assert "problem" not in rows["t"]
