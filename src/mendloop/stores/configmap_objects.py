@@ -70,10 +70,12 @@ class Read(Document, frozen=True, kw_only=True):
     Attributes:
         managed: The object's managedFields, as JSON: who owns what of it.
         is_leaving: Whether it was deleted, and a finalizer holds it.
+        others_binary_bytes: So much binary data is in it that is none of ours.
     """
 
     managed: bytes
     is_leaving: bool
+    others_binary_bytes: int
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -165,6 +167,7 @@ def from_object(kind: str, raw: bytes) -> Read:
         obstacle=_obstacle(meta, is_misplaced=kind == HEAD and _HEAD_BODY in blobs),
         managed=bytes(meta.managed_fields),
         is_leaving=meta.deletion_timestamp is not None,
+        others_binary_bytes=sum(len(b) for n, b in blobs.items() if kind == HEAD or n != _BODY),
     )
 
 
@@ -224,6 +227,7 @@ def as_apply(
     draft["metadata"] |= {"uid": version.uid, "resourceVersion": version.resource_version}
     draft["metadata"].setdefault("annotations", {})[_WRITE] = secrets.token_hex(4)
     others = sum(len(v.encode()) for n, v in document.fields.items() if n not in draft["data"])
+    others += document.others_binary_bytes
     return _encoded(document.kind, document.key, draft, others_bytes=others)
 
 
@@ -293,11 +297,13 @@ def _draft(
 
 
 def _encoded(kind: str, key: str, draft: dict[str, Any], *, others_bytes: int = 0) -> bytes:
-    size_bytes = others_bytes
-    size_bytes += sum(len(text.encode()) for text in draft["data"].values())
-    size_bytes += sum(map(len, draft.get("binaryData", {}).values()))
+    own_bytes = sum(len(text.encode()) for text in draft["data"].values())
+    own_bytes += sum(map(len, draft.get("binaryData", {}).values()))
+    size_bytes = own_bytes + others_bytes
     if size_bytes > DATA_LIMIT_BYTES:
-        raise _too_large(kind, key, "data", size_bytes, DATA_LIMIT_BYTES)
+        shares = f" ({own_bytes} of mendloop's and {others_bytes} under keys of others)"
+        what = f"data{shares if others_bytes else ''}"
+        raise _too_large(kind, key, what, size_bytes, DATA_LIMIT_BYTES)
     encoded = _escaped(msgspec.json.encode(draft))
     if len(encoded) > REQUEST_LIMIT_BYTES:
         raise _too_large(kind, key, "escaped text", len(encoded), REQUEST_LIMIT_BYTES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from configmaps import HEAD, Others, read_head
 from fault_proxy import FaultProxy
@@ -55,10 +57,48 @@ async def test_text_that_grows_by_escapes_is_refused_here(
     assert [201] == [exchange.status for exchange in proxy.exchanges]
 
 
-async def test_foreign_data_counts_with_ours(store: ConfigMapStore, others: Others) -> None:
-    """What others have put into a head takes room that is then not ours."""
-    await store.create(*HEAD, b"1")
-    others.apply(HEAD[1], "helper", data={"extra": "x" * 1_000_000})
-    with pytest.raises(TooLarge):
-        await store.replace(await read_head(store), b"1" * 100_000)
-    await store.replace(await read_head(store), b"1" * 40_000)
+@pytest.mark.parametrize("extra", ["data", "binaryData"])
+async def test_foreign_data_counts_with_ours(
+    store: ConfigMapStore, others: Others, proxy: FaultProxy, extra: str
+) -> None:
+    """What others have put into a head takes room that is then not ours, to the byte, and is told apart."""
+    await store.create(*HEAD, b"1", fields={"iteration": "12"})
+    value = "x" * 700_000 if extra == "data" else base64.b64encode(b"x" * 700_000).decode()
+    others.apply(HEAD[1], "helper", **{extra: {"extra": value}})
+    room = LIMIT - 700_000 - 2
+    read = await read_head(store)
+    with pytest.raises(TooLarge) as caught:
+        await store.replace(read, b"1" * (room + 1), fields={"iteration": "12"})
+    await store.replace(read, b"1" * room, fields={"iteration": "12"})
+
+    assert (LIMIT + 1, LIMIT) == (caught.value.size_bytes, caught.value.limit_bytes)
+    assert f"{room + 3} of mendloop's and 700000 under keys of others" in str(caught.value)
+    assert not {413, 422} & {exchange.status for exchange in proxy.exchanges}
+
+
+async def test_a_full_head_takes_what_annotations_may_hold(
+    store: ConfigMapStore, others: Others
+) -> None:
+    """Annotations have a limit of their own: full ones leave all the room that data has."""
+    made = await store.create(*HEAD, b"1")
+    await store.replace(made, b"2")
+    full = {"note": "n" * 200_000, "other": "o" * 60_000}
+    others.apply(HEAD[1], "helper", metadata={"annotations": full})
+    written = await store.replace(await read_head(store), b"1" * LIMIT)
+
+    assert LIMIT == len(written.body)
+
+
+async def test_no_room_among_annotations_is_told_as_too_large(
+    store: ConfigMapStore, others: Others
+) -> None:
+    """Where others fill the annotations, the server refuses ours, and that is said as a size."""
+    made = await store.create(*HEAD, b"1")
+    room = 262_144 - len("remediation.5dlabs.com/version" + "v1")
+    full = {"note": "n" * (room - len("note"))}
+    others.apply(HEAD[1], "helper", metadata={"annotations": full})
+    read = await read_head(store)
+    with pytest.raises(TooLarge, match="annotations"):
+        await store.replace(read, b"2")
+
+    assert made.body == (await read_head(store)).body
