@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from collections.abc import Set as AbstractSet
 
 from mendloop.core.commits import ChunkBody, read_chunk
-from mendloop.core.errors import DeserializationError
+from mendloop.core.errors import DeserializationError, HistoryDamaged
 from mendloop.core.model import Change, ChunkRef, Commit, Ledger, RemediationState
 from mendloop.core.names import CHUNK, chunk_key
 from mendloop.stores.port import Store
@@ -34,7 +34,7 @@ class SealedHistory:
         Yield the commits of *state* with a number above *after*, in order.
 
         Raises:
-            DeserializationError: A chunk is missing or damaged.
+            HistoryDamaged: A chunk is missing or damaged.
         """
         ledger = state.ledger
         for ref in ledger.sealed:
@@ -80,17 +80,20 @@ class SealedHistory:
         key = chunk_key(task_id, ledger.incarnation, ref.first, ref.digest)
         document = await self._store.get(CHUNK, key)
         if document is None:
-            raise DeserializationError(
+            raise HistoryDamaged(
                 f"the history of task {task_id} lacks commits {ref.first} to {ref.last}: there is no "
                 f"{CHUNK} {key}; put it back from a copy, or read on with `mendloop history "
                 f"{task_id} --after {ref.last}`",
+                first=ref.first,
+                last=ref.last,
                 task_id=task_id,
             )
         try:
             chunk = read_chunk(document.body, ref)
         except DeserializationError as error:
-            error.task_id = task_id
-            raise
+            raise HistoryDamaged(
+                str(error), first=ref.first, last=ref.last, task_id=task_id
+            ) from error
         self._chunks[ref.digest] = chunk
         while len(self._chunks) > _CACHED_CHUNKS:
             self._chunks.popitem(last=False)

@@ -288,7 +288,12 @@ class StateManager:
         return kept[1]
 
     def commits(self, state: RemediationState, *, after: int = 0) -> AsyncIterator[Commit]:
-        """Yield the commits of *state* with a number above *after*, oldest first."""
+        """
+        Yield the commits of *state* with a number above *after*, oldest first.
+
+        Raises:
+            HistoryDamaged: Some are missing or damaged; go on after its ``last``.
+        """
         return self._history.commits(state, after=after)
 
     async def submit(

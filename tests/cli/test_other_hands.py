@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from cli_user import User
+from cli_user import Quick, User
 from configmaps import Others
 
 from controlplane import Cluster
@@ -100,3 +100,24 @@ def test_what_only_has_the_label_of_a_task_is_listed_as_damage(
         assert f"no task has its state under the name '{name}'" in rows[name]["problem"]
     assert rows["bare"]["problem"] in cluster_user("show", "bare").err
     assert "problem" not in rows["t"]
+
+
+def test_explain_tells_what_is_left_of_a_damaged_history(
+    cluster_user: User, quick: Quick, others: Others
+) -> None:
+    """What can be read is told, each gap is named, and the exit code is that of damage."""
+    add = ("feedback", "add", "t", "--severity", "Low", "--issue-type", "Bug", "--description")
+    quick("increment", "t")
+    for number in range(40):
+        assert 0 == quick(*add, f"finding {number}").code
+    chunks = others.kubectl("get", "configmaps", "-l", "mendloop.dev/kind=chunk", "-o", "name")
+    first, second = chunks.split()
+    others.kubectl("delete", first)
+    told, as_json = cluster_user("explain", "t"), cluster_user("explain", "t", "-o", "json")
+
+    assert (12, 12) == (told.code, as_json.code)
+    assert "Missing below: what commits 1 to 16 did" in told.out
+    assert first.removeprefix("configmap/") in told.err
+    assert second.removeprefix("configmap/") not in told.err
+    assert "feedback: 1 new" in told.out
+    assert [{"first": 1, "last": 16}] == as_json.json()["missing_commits"]

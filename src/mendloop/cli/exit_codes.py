@@ -70,6 +70,7 @@ ERROR_CODES: dict[type[errors.StateError], ExitCode] = {
     errors.LeaseLost: ExitCode.REFUSED,
     errors.SerializationError: ExitCode.UNREADABLE,
     errors.DeserializationError: ExitCode.UNREADABLE,
+    errors.HistoryDamaged: ExitCode.UNREADABLE,
     errors.ReadOnlyState: ExitCode.UNREADABLE,
     errors.OutcomeUnknown: ExitCode.OUTCOME_UNKNOWN,
     errors.StoreError: ExitCode.STORE_FAILED,

@@ -17,6 +17,7 @@ caller would do differently. The tree::
     │   └── LeaseLost               this run no longer holds the task
     ├── SerializationError          a state cannot be written in the wire format
     ├── DeserializationError        stored bytes are not a state
+    │   └── HistoryDamaged          some commits are missing or damaged; the others can be read
     ├── ReadOnlyState               written by a newer version: shown, never overwritten
     ├── OutcomeUnknown              the store fell silent; ask again with the same op_id
     ├── StoreError                  the store said no (the specification's KubernetesError)
@@ -45,6 +46,7 @@ __all__ = [
     "BeingDeleted",
     "DeserializationError",
     "DocumentExists",
+    "HistoryDamaged",
     "LeaseHeld",
     "LeaseLost",
     "MaxIterationsReached",
@@ -193,6 +195,22 @@ class SerializationError(StateError):
 
 class DeserializationError(StateError):
     """The stored bytes are not a state in the wire format."""
+
+
+class HistoryDamaged(DeserializationError):
+    """
+    Some commits of a task are missing or damaged; those after *last* can be read.
+
+    Attributes:
+        first: The first commit of those that cannot be read.
+        last: The last of them.
+    """
+
+    def __init__(self, message: str, *, first: int, last: int, task_id: str = "") -> None:
+        """Keep which commits they are."""
+        super().__init__(message, task_id=task_id)
+        self.first = first
+        self.last = last
 
 
 class ReadOnlyState(StateError):

@@ -11,7 +11,8 @@ from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
     from mendloop.cli.story import IterationStory, Moment, Story
-    from mendloop.core.model import RemediationState
+    from mendloop.core.errors import HistoryDamaged
+    from mendloop.core.model import Commit, RemediationState
     from mendloop.manager import StateManager
 
 __all__ = ["explain"]
@@ -30,6 +31,8 @@ def explain(session: Session, task_id: str) -> None:
 
     told = with_manager(session, lambda manager: _read(manager, task_id))
     emit(session, _data(session, told), lambda: _show(session, told))
+    if told.gaps:
+        raise told.gaps[0]
 
 
 class _Told(NamedTuple):
@@ -38,6 +41,7 @@ class _Told(NamedTuple):
     state: RemediationState
     obstacle: str
     story: Story
+    gaps: list[HistoryDamaged]
 
 
 async def _read(manager: StateManager, task_id: str) -> _Told:
@@ -45,13 +49,33 @@ async def _read(manager: StateManager, task_id: str) -> _Told:
     from mendloop.cli.story import tell
 
     task, state = await task_or_fail(manager, task_id)
-    return _Told(state, task.obstacle, tell([commit async for commit in manager.commits(state)]))
+    commits, gaps = await _readable(manager, state)
+    return _Told(state, task.obstacle, tell(commits), gaps)
+
+
+async def _readable(
+    manager: StateManager, state: RemediationState
+) -> tuple[list[Commit], list[HistoryDamaged]]:
+    """Read the commits that can be read, and tell the gaps between them."""
+    from mendloop.core.errors import HistoryDamaged
+
+    commits: list[Commit] = []
+    gaps: list[HistoryDamaged] = []
+    while True:
+        after = gaps[-1].last if gaps else 0
+        try:
+            async for commit in manager.commits(state, after=after):
+                commits.append(commit)  # noqa: PERF401 - those before a gap are kept
+        except HistoryDamaged as gap:
+            gaps.append(gap)
+        else:
+            return commits, gaps
 
 
 def _data(session: Session, told: _Told) -> dict[str, Any]:
     from mendloop.cli import words
 
-    state, obstacle, story = told
+    state, obstacle, story, gaps = told
     ledger = state.ledger
     return {
         "task_id": state.task_id,
@@ -67,6 +91,7 @@ def _data(session: Session, told: _Told) -> dict[str, Any]:
         "work_tree": ledger.lease.tree,
         "before": story.before,
         "iterations": story.iterations,
+        "missing_commits": [{"first": gap.first, "last": gap.last} for gap in gaps],
         "writes_refused": obstacle,
         "next": _next(session, told),
     }
@@ -107,7 +132,7 @@ def _show(session: Session, told: _Told) -> None:
     from mendloop.cli import words
     from mendloop.cli.printing import cell, print_line
 
-    state, obstacle, story = told
+    state, obstacle, story, gaps = told
     counts = words.count_open(state)
     print_line(
         f"Task {state.task_id} is {words.what_it_does(state)}, at iteration {state.iteration} of "
@@ -119,6 +144,8 @@ def _show(session: Session, told: _Told) -> None:
         print_line(f"Work tree: {cell(state.ledger.lease.tree)}.")
     if obstacle:
         print_line(f"Every write is refused: {obstacle}.")
+    for gap in gaps:
+        print_line(f"Missing below: what commits {gap.first} to {gap.last} did. {gap}.")
     if story.before:
         print_line()
         print_line("Before the first iteration")
