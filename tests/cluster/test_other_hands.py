@@ -22,6 +22,7 @@ from mendloop.stores.configmap_objects import object_name
 from mendloop.stores.port import Store
 
 NAME = head_name("t")
+OURS = "state-manager"
 
 
 class Person(Others):
@@ -106,30 +107,57 @@ def by_edit(person: Person) -> None:
         person.kubectl("edit", "configmap", NAME)
 
 
-@pytest.mark.parametrize(
-    "touch",
-    [by_label, by_annotate, by_patch, by_apply, by_server_side_apply, by_replace, by_edit],
-    ids=lambda touch: touch.__name__,
-)
+def marks(person: Person) -> dict[str, str]:
+    """What the person has put in, by where it is."""
+    found = person.read(NAME)
+    places = {
+        "label": found["metadata"]["labels"],
+        "annotation": found["metadata"]["annotations"],
+        "data": found["data"],
+    }
+    return {place: held["owner"] for place, held in places.items() if "owner" in held}
+
+
+_TOUCHES = (by_label, by_annotate, by_patch, by_apply, by_server_side_apply, by_replace, by_edit)
+
+
+@pytest.mark.parametrize("touch", _TOUCHES, ids=lambda touch: touch.__name__)
 async def test_what_a_person_adds_stays_and_disturbs_nobody(
     manager: StateManager, person: Person, touch: Callable[[Person], None]
 ) -> None:
     """A mark beside the state survives our writes, ours survives the person's, and both go on."""
     touch(person)
+    made = marks(person)
+    assert made
     assert 2 == await manager.increment_iteration("t")
-    marked = person.read(NAME)
+    assert made == marks(person)
     if touch is not by_edit:
         touch(person)
     await manager.append_feedback("t", entry("c1"))
     assert 3 == await manager.increment_iteration("t")
 
     metadata, data = person.read(NAME)["metadata"], person.read(NAME)["data"]
-    marks = [metadata["labels"], metadata["annotations"], data]
-    assert any(mark.get("owner") == "ann" for mark in marks)
-    assert "ann" in json.dumps([marked["metadata"], marked["data"]])
+    assert made == marks(person)
     assert ("remediation-state", "t") == (metadata["labels"]["app"], metadata["labels"]["task-id"])
     assert ("3", "t") == (data["iteration"], data["task_id"])
     assert ["increment", "increment", "append_feedback", "increment"] == await doings(manager)
+
+
+@pytest.mark.parametrize("touch", _TOUCHES, ids=lambda touch: touch.__name__)
+async def test_what_a_person_adds_is_the_persons_to_take_away(
+    manager: StateManager, person: Person, touch: Callable[[Person], None]
+) -> None:
+    """Our writes take no mark over, and bring none back."""
+    touch(person)
+    assert 2 == await manager.increment_iteration("t")
+    ours = [e for e in person.read(NAME)["metadata"]["managedFields"] if e["manager"] == OURS]
+    gone = {"owner": None}
+    person.merge(NAME, data=gone, metadata={"labels": gone, "annotations": gone})
+    assert 3 == await manager.increment_iteration("t")
+
+    assert ours
+    assert "f:owner" not in json.dumps(ours)
+    assert {} == marks(person)
 
 
 @pytest.mark.parametrize("is_seen", [False, True], ids=["unseen", "seen by the watch"])
