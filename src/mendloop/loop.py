@@ -8,6 +8,7 @@ does that, and hands the result in; so a loop that was killed anywhere goes on w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -107,18 +108,26 @@ class Loop:
             LeaseHeld: Another run works on this task.
             LeaseLost: Another run took the task over; nothing was written since.
         """
-        await self._make_task()
+        if await self._manager.get_state(self._task_id) is not None:
+            over = await self._go_on(None)
+        else:
+            with self._tree_lock() as lock:
+                await self._make_task()
+                over = await self._go_on(lock)
+        self._observe(over)
+        return over
+
+    async def _go_on(self, lock: WorkTreeLock | None) -> Finished:
         state = await self._current()
         self._refuse_other_folder(state)
         over = self._over(state)
         if over is None:
-            over = await self._run_held()
-        elif over.reason == StopReason.COMPLETED:
+            return await self._run_held(lock)
+        if over.reason == StopReason.COMPLETED:
             await self._refuse_outdated(over, state)
-        self._observe(over)
         return over
 
-    async def _run_held(self) -> Finished:
+    async def _run_held(self, own_lock: WorkTreeLock | None) -> Finished:
         lease = await RunLease.acquire(
             self._manager,
             self._task_id,
@@ -129,7 +138,10 @@ class Loop:
         reach("lease-acquired")
         try:
             async with lease.held():
-                with self._tree_lock(lease) as lock:
+                with contextlib.ExitStack() as inside:
+                    lock = own_lock or inside.enter_context(
+                        self._tree_lock(fenced=lease.taken_from)
+                    )
                     await self._end_leftovers(lease, lock)
                     await self._configure(lease)
                     return await self._turn(lease, self._steps(lease, lock))
@@ -167,7 +179,7 @@ class Loop:
                 task_id=self._task_id,
             )
 
-    def _tree_lock(self, lease: RunLease) -> WorkTreeLock:
+    def _tree_lock(self, *, fenced: str = "") -> WorkTreeLock:
         return WorkTreeLock(
             self._plan.tree,
             lock_dir=self._plan.lock_dir,
@@ -175,7 +187,7 @@ class Loop:
             store=self._plan.store,
             holder=self._holder,
             since=self._manager.clock.now(),
-            fenced=lease.taken_from,
+            fenced=fenced,
         )
 
     def _steps(self, lease: RunLease, lock: WorkTreeLock) -> Steps:
@@ -255,8 +267,7 @@ class Loop:
         )
 
     async def _make_task(self) -> None:
-        if await self._manager.get_state(self._task_id) is not None:
-            return
+        """Make the task, in a work tree that is this run's: a run that is refused leaves none."""
         settings = msgspec.structs.replace(Settings(), **self._plan.settings)
         try:
             await self._manager.create_task(self._task_id, settings=settings)

@@ -115,6 +115,16 @@ class Project:
         )
         return dict(json.loads(shown.stdout))
 
+    def tasks(self) -> list[str]:
+        """The ids of all tasks in the store."""
+        listed = subprocess.run(
+            [sys.executable, "-m", "mendloop", "list", "--store", self.store, "-o", "json"],
+            capture_output=True,
+            env=self.environment(),
+            check=True,
+        )
+        return [task["task_id"] for task in json.loads(listed.stdout)["tasks"]]
+
     def steps(self) -> list[str]:
         """What the reviewer and the fixer were run for, in order."""
         return self.log.read_text().splitlines() if self.log.exists() else []

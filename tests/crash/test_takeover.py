@@ -67,7 +67,7 @@ def test_a_second_run_is_told_who_and_since_when(make_project: Callable[..., Any
 
 
 def test_two_tasks_in_one_folder_are_refused(make_project: Callable[..., Any]) -> None:
-    """Another task on the same work tree: exit code 10, and its lease is given back."""
+    """Another task on the same work tree: exit code 10, and it is as if nobody had asked."""
     project = make_project()
     with run_in_its_fix(project) as (holder, _):
         command = ["other" if word == "job" else word for word in project.command()]
@@ -78,6 +78,7 @@ def test_two_tasks_in_one_folder_are_refused(make_project: Callable[..., Any]) -
         assert second.returncode == 10
         assert "work tree" in second.stderr
         assert str(holder.pid) in second.stderr
+        assert ["job"] == project.tasks()
 
 
 def test_a_dead_holder_is_succeeded_at_once(make_project: Callable[..., Any]) -> None:

@@ -172,6 +172,28 @@ def test_a_child_is_not_forgotten_when_the_successor_dies_too(
         assert child_pid == lock.previous.child.pid
 
 
+def test_a_child_is_not_forgotten_when_the_successor_is_refused(
+    start_python: Any, tree: Path, lock_dir: Path, kill_later: list[int]
+) -> None:
+    """A run that leaves before it has ended the old child leaves that to the next one."""
+    first = start_python(HOLD, str(tree), str(lock_dir), "child")
+    first.stdout.readline()
+    child_pid = int(first.stdout.readline())
+    kill_later.append(child_pid)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    with take(tree, lock_dir):
+        pass
+
+    with take(tree, lock_dir) as lock:
+        assert lock.previous is not None
+        assert lock.previous.child is not None
+        assert child_pid == lock.previous.child.pid
+        lock.record_child(None)
+    with take(tree, lock_dir) as lock:
+        assert lock.previous is None
+
+
 def test_a_child_of_the_holder_does_not_hold_the_tree(
     start: Any, tree: Path, lock_dir: Path
 ) -> None:

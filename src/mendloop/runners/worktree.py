@@ -157,8 +157,10 @@ class WorkTreeLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Clear the record and let the tree go."""
-        os.ftruncate(self._handle, 0)
+        """Let the tree go and clear the record, unless it names a child that is still to be ended."""
+        inherited = self.previous.child if self.previous else None
+        if inherited is None or self._use.child is not inherited:
+            os.ftruncate(self._handle, 0)
         self._close()
 
     def record_child(self, child: Child | None) -> None:
