@@ -128,6 +128,21 @@ def test_the_budget_stops_a_loop_and_a_pause_does_not_count() -> None:
     assert StopReason.BUDGET is step.reason
 
 
+def test_a_resume_after_an_end_has_the_whole_budget() -> None:
+    """Days between the end and the resume are no part of it."""
+    driver = Driver().start(budget_seconds=100.0)
+    driver.increment()
+    driver.apply(commands.Stop(reason="enough"))
+    driver.now += timedelta(days=3)
+    driver.apply(commands.Resume())
+    driver.now += timedelta(seconds=99)
+    assert isinstance(driver.next(), Take)
+    driver.now += timedelta(seconds=1)
+    step = driver.next()
+    assert isinstance(step, Finish)
+    assert StopReason.BUDGET is step.reason
+
+
 def test_a_clean_review_completes_over_budget_too() -> None:
     """Nothing open is a success, however long it took."""
     driver = Driver().start(budget_seconds=10.0)
