@@ -96,6 +96,10 @@ class StateManager:
 
     Use it as an async context manager, or call `close`. It may be shared by any number of
     coroutines, and any number of managers in any number of processes may share one store.
+
+    An operation id is remembered for ever with the change that it made, and the same call with it
+    gets the same answer. A call that changed nothing, because it was refused or all was there
+    already, leaves nothing to remember: asked again, it is decided on the state as it is then.
     """
 
     def __init__(
@@ -196,7 +200,8 @@ class StateManager:
 
         Args:
             max_iterations: The limit from now on; as it is, or 10 for a new task, if not given.
-            op_id: Names this attempt; the same id again returns the number that the first call got.
+            op_id: Names this attempt; the same id again returns the number that the first call got,
+                and is decided anew where that was refused and changed nothing.
 
         Raises:
             MaxIterationsReached: The limit is spent; the stored status says so.
@@ -301,6 +306,10 @@ class StateManager:
     ) -> dict[str, Any]:
         """
         Have one command decided and written; the named methods do this for you.
+
+        Args:
+            op_id: Names this attempt. Where it changed the state, the same id again gets the same
+                answer; where it did not, it is decided anew.
 
         Raises:
             StateError: It is refused, or the store is; see `mendloop.core.errors`.

@@ -16,6 +16,7 @@ from states import entry, state
 from mendloop.core.codec import encode_state
 from mendloop.core.errors import (
     DeserializationError,
+    MaxIterationsReached,
     ReadOnlyState,
     RevisionConflict,
     StateExists,
@@ -58,6 +59,20 @@ async def test_the_limit_is_ten_and_can_be_set_for_each_task(manager: StateManag
     await manager.increment_iteration("u")
     await manager.increment_iteration("u", max_iterations=3)
     assert 3 == await manager.increment_iteration("u")
+
+
+async def test_a_call_that_changed_nothing_is_decided_anew(manager: StateManager) -> None:
+    """A refusal leaves nothing to remember; what was given or written is told again for ever."""
+    assert 1 == await manager.increment_iteration("t", max_iterations=1)
+    for op_id in ("ends-it", "changes-nothing"):
+        with pytest.raises(MaxIterationsReached):
+            await manager.increment_iteration("t", op_id=op_id)
+    await manager.resume("t", max_iterations=5)
+
+    assert 2 == await manager.increment_iteration("t", op_id="changes-nothing")
+    assert 2 == await manager.increment_iteration("t", op_id="changes-nothing")
+    with pytest.raises(MaxIterationsReached):
+        await manager.increment_iteration("t", op_id="ends-it")
 
 
 async def test_a_whole_state_is_taken_once(manager: StateManager, manage: Manage) -> None:
