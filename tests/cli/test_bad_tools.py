@@ -174,3 +174,33 @@ def test_no_half_of_a_secret_is_kept(todo: User, loop_arguments: tuple[str, ...]
     assert 7 == todo("run", "demo", "--review", "sh leak.sh", *loop_arguments[2:]).code
 
     assert "0123456789" not in json.dumps(todo.state("demo")["error_messages"])
+
+
+TWO_TOOLS = """run() {
+  printf '{"tool": {"driver": {"name": "%s"}}, "results": [%s]}' "$1" "$2"
+}
+fault='{"message": {"text": "a fault"}}'
+if [ -e fixed ]; then
+  printf '{"version": "2.1.0", "runs": [%s]}' "$(run first "$LEFT")"
+  exit "$CODE"
+fi
+printf '{"version": "2.1.0", "runs": [%s, %s]}' "$(run first "$fault")" "$(run second "$fault")"
+exit 1
+"""
+
+
+@pytest.mark.parametrize(("code", "left_open"), [(0, []), (1, ["first", "second"])])
+def test_a_tool_that_is_no_longer_named_is_spoken_for_by_a_clean_exit(
+    todo: User, code: int, left_open: list[str]
+) -> None:
+    """With exit code 0 all that the command ran is well; with 1 the silent tool may have failed."""
+    todo.write("two.sh", TWO_TOOLS)
+    todo.environment |= {"CODE": str(code), "LEFT": '{"message": {"text": "a fault"}}' * code}
+    ran = todo(
+        *("run", "demo", "--review", "sh two.sh", "--fix", "touch fixed"),
+        *("--max-iterations", "1"),
+    )
+    history = todo.state("demo")["feedback_history"]
+
+    assert (4 if left_open else 0) == ran.code
+    assert left_open == [entry["author"] for entry in history if not entry["resolved"]]

@@ -164,14 +164,16 @@ def test_rules_of_extensions_and_parents_are_found(one: One) -> None:
 
 
 def test_a_report_speaks_for_its_tools_only(read: Read) -> None:
-    """Every run names its tool, and a tool without results is spoken for as well."""
+    """Every run names its tool, and one without results is spoken for; after a clean exit all are."""
     runs = [
         {"tool": {"driver": {"name": name}}, "results": results}
         for name, results in [("a", [{"message": MESSAGE}]), ("b", []), ("a", []), ("\x1b[1m ", [])]
     ]
-    report = read(json.dumps({"version": "2.1.0", "runs": runs}))
+    log = json.dumps({"version": "2.1.0", "runs": runs})
+    report = read(log)
 
     assert ("a", "b", "unnamed") == report.tools
+    assert () == read(log, exit_code=0).tools
     assert ["a"] == [finding.tool for finding in report.findings]
     assert report.is_complete
 

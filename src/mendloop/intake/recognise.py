@@ -50,6 +50,9 @@ def read_report(
     """
     Read what a reviewer printed; no bytes make this fail, and what is not whole says so.
 
+    With exit code 0 a report speaks for all of its reviewer's tools: one that ran and found nothing
+    may have left no trace. Else it speaks for those that it names.
+
     Args:
         data: Standard output, or the report's file.
         reviewer: Its name.
@@ -78,7 +81,7 @@ def read_report(
         reviewer=reviewer,
         format=shape,
         findings=tuple(_with_context(finding, context) for finding in reading.findings),
-        tools=tuple(reading.tools),
+        tools=() if exit_code == 0 else tuple(reading.tools),
         is_complete=not reading.problem_count,
         problem=reading.in_words(),
     )
