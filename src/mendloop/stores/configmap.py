@@ -18,12 +18,13 @@ import msgspec
 from mendloop.core.errors import (
     BeingDeleted,
     DeserializationError,
+    DocumentExists,
     RevisionConflict,
     StateError,
     StoreError,
     VersionExpired,
 )
-from mendloop.core.names import HEAD
+from mendloop.core.names import CHUNK, HEAD
 from mendloop.kube.access import Access
 from mendloop.kube.api import Api
 from mendloop.kube.requests import Resource
@@ -117,13 +118,18 @@ class ConfigMapStore:
         fields: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Document:
-        """See `mendloop.stores.port.Store.create`. Also raises `TooLarge`."""
+        """See `mendloop.stores.port.Store.create`. Also raises `TooLarge` and `BeingDeleted`."""
         fields, labels = fields or {}, labels or {}
         grammar.check_name(kind, key)
         grammar.check_content(kind, body, fields, labels)
-        made = as_object(kind, key, body, fields, labels)
-        raw = await self._api.create(CONFIGMAPS, made)
-        return self._seen(kind, object_name(kind, key), raw)
+        name, made = object_name(kind, key), as_object(kind, key, body, fields, labels)
+        try:
+            raw = await self._api.create(CONFIGMAPS, made)
+        except DocumentExists:
+            if kind == CHUNK:  # whoever finds it there already relies on its staying
+                await self._refuse_leaving(kind, name)
+            raise
+        return self._seen(kind, name, raw)
 
     async def replace(
         self,
@@ -236,6 +242,11 @@ class ConfigMapStore:
         if change.raw is None:
             return await self._read(kind, change.name)
         return from_object(kind, change.raw)
+
+    async def _refuse_leaving(self, kind: str, name: str) -> None:
+        found = await self._read(kind, name)
+        if found is not None and found.is_leaving:
+            raise BeingDeleted(found.obstacle)
 
     async def _read_again(self, document: Document) -> Read:
         """Read again what was not read here, to know what of it is ours, or can take no write."""

@@ -11,14 +11,14 @@ from mendloop.manager import StateManager
 from mendloop.stores.configmap import ConfigMapStore
 
 
-def delete_held(others: Others) -> None:
-    """Delete the head, which a finalizer then holds."""
-    others.merge(HEAD[1], metadata={"finalizers": ["example.com/hold"]})
-    others.kubectl("delete", "configmap", HEAD[1], "--wait=false")
+def delete_held(others: Others, name: str = HEAD[1]) -> None:
+    """Delete an object, which a finalizer then holds."""
+    others.merge(name, metadata={"finalizers": ["example.com/hold"]})
+    others.kubectl("delete", "configmap", name, "--wait=false")
 
 
-def let_go(others: Others) -> None:
-    others.merge(HEAD[1], metadata={"finalizers": None})
+def let_go(others: Others, name: str = HEAD[1]) -> None:
+    others.merge(name, metadata={"finalizers": None})
 
 
 async def test_what_is_being_deleted_is_read_and_not_written(
@@ -82,3 +82,19 @@ async def test_what_was_seen_of_an_object_that_is_gone_refuses_nothing(
     with pytest.raises(RevisionConflict):
         await store.replace(seen, b"2")
     assert b"2" == (await store.create(*HEAD, b"2")).body
+
+
+async def test_a_chunk_that_is_being_deleted_is_not_relied_on(
+    store: ConfigMapStore, others: Others
+) -> None:
+    """Who makes a chunk anew takes one that is there for kept: one on its way out is named instead."""
+    chunk = ("chunk", "task-7-history-abc-0000000001-def")
+    await store.create(*chunk, b"1")
+    with pytest.raises(DocumentExists):
+        await store.create(*chunk, b"1")
+    delete_held(others, chunk[1])
+    with pytest.raises(BeingDeleted, match="history-abc"):
+        await store.create(*chunk, b"1")
+    let_go(others, chunk[1])
+
+    assert b"1" == (await store.create(*chunk, b"1")).body
