@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import secrets
 from collections import OrderedDict, deque
 from copy import copy
@@ -17,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from mendloop.attempts import Attempt
 from mendloop.clock import Clock
 from mendloop.core.codec import decode_head, encode_state, rfc3339
 from mendloop.core.commits import FOLD_LIMIT, Answer, Chunk, Fold, Request, fold
@@ -28,7 +28,7 @@ from mendloop.core.errors import (
     StateError,
     StoreUnavailable,
 )
-from mendloop.core.model import Change, Ledger, RemediationState
+from mendloop.core.model import Change, RemediationState
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, quarantine_key
 from mendloop.core.outside import outside_change
 from mendloop.core.text import Redactor
@@ -38,11 +38,7 @@ from mendloop.stores.port import Document, Store
 
 __all__ = ["GroupCommitter", "Stored"]
 
-_BACKOFF_FIRST_SECONDS = 0.01
-_BACKOFF_CAP_SECONDS = 1.0
 _CACHED_TASKS = 128
-_LAST_ANSWER_SHARE = 0.2
-"""So much longer than the deadline is waited for the store's own verdict on the last try."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -136,14 +132,16 @@ class GroupCommitter:
             del self._drains[task_id], self._queues[task_id]
 
     async def _commit(self, task_id: str, batch: list[_Waiting]) -> None:
-        attempt = _Attempt(self._clock, self._deadline_seconds, task_id, batch)
+        op_id = batch[0].request.op_id
+        attempt = Attempt(self._clock, self._deadline_seconds, task_id=task_id, op_id=op_id)
         known = self._newest_known(task_id)
         while True:
+            attempt.begin()
             try:
                 async with asyncio.timeout(attempt.patience_seconds()):
                     answers = await self._try_once(task_id, known, batch, attempt)
             except (RevisionConflict, DocumentExists):
-                attempt.conflicts += 1
+                attempt.lost()
             except StoreUnavailable as error:
                 attempt.failed(error)
             except TimeoutError as error:
@@ -164,7 +162,7 @@ class GroupCommitter:
         task_id: str,
         known: Stored | None,
         batch: list[_Waiting],
-        attempt: _Attempt,
+        attempt: Attempt,
     ) -> tuple[Answer, ...]:
         """Decide and write; an answer without a write rests on a fresh read."""
         stored = known or await self._read_to_write(task_id)
@@ -196,7 +194,7 @@ class GroupCommitter:
             raise
 
     async def _decide(
-        self, task_id: str, stored: Stored | None, batch: list[_Waiting], attempt: _Attempt
+        self, task_id: str, stored: Stored | None, batch: list[_Waiting], attempt: Attempt
     ) -> Fold:
         state = stored.state if stored else None
         outside = stored.outside if stored else None
@@ -212,17 +210,17 @@ class GroupCommitter:
         )
 
     async def _sealed_operations(
-        self, state: RemediationState | None, batch: list[_Waiting], attempt: _Attempt
+        self, state: RemediationState | None, batch: list[_Waiting], attempt: Attempt
     ) -> dict[str, Change]:
         """Older operations, looked up only where one of *batch* may be among them."""
-        if state is None or not isinstance(state.mendloop, Ledger) or not state.mendloop.sealed:
+        if state is None or not state.ledger.sealed:
             return {}
         asked = [w for w in batch if w.is_own_op_id or attempt.is_outcome_unknown]
         if not asked:
             return {}
         return await self._history.operations(state, {w.request.op_id for w in asked})
 
-    async def _write(self, stored: Stored | None, done: Fold, attempt: _Attempt) -> Stored:
+    async def _write(self, stored: Stored | None, done: Fold, attempt: Attempt) -> Stored:
         state = done.state
         assert state is not None  # noqa: S101 - a fold that changed something left a state
         for chunk in done.chunks:
@@ -280,67 +278,6 @@ class GroupCommitter:
         self._own_writes[task_id] = stored
         while len(self._own_writes) > _CACHED_TASKS:
             self._own_writes.popitem(last=False)
-
-
-class _Attempt:
-    """How the writing of one batch goes: conflicts, failures, and the time that is left."""
-
-    def __init__(
-        self, clock: Clock, deadline_seconds: float, task_id: str, batch: list[_Waiting]
-    ) -> None:
-        self.conflicts = 0
-        self.decided_on = ""
-        self.is_outcome_unknown = False
-        self._failures = 0
-        self._last_error: StoreUnavailable | None = None
-        self._clock = clock
-        self._deadline_seconds = deadline_seconds
-        self._deadline = clock.monotonic_seconds() + deadline_seconds
-        self._task_id = task_id
-        self._op_id = batch[0].request.op_id
-
-    def failed(self, error: StoreUnavailable) -> None:
-        """Count a failure of the store, and whether it left the outcome open."""
-        self._failures += 1
-        self._last_error = error
-        self.is_outcome_unknown = self.is_outcome_unknown or error.maybe_stored
-
-    def patience_seconds(self) -> float:
-        """How long the store may take over this try."""
-        left = self._deadline - self._clock.monotonic_seconds()
-        return max(left, 0.0) + _LAST_ANSWER_SHARE * self._deadline_seconds
-
-    async def back_off(self) -> None:
-        """
-        Wait with full jitter before the next try.
-
-        Raises:
-            OutcomeUnknown: No time is left, and a write may have landed.
-            StoreUnavailable: No time is left, and nothing was written.
-        """
-        tries = self.conflicts + self._failures
-        most = min(_BACKOFF_CAP_SECONDS, _BACKOFF_FIRST_SECONDS * 2.0 ** min(tries - 1, 10))
-        pause_seconds = random.uniform(0, most)  # noqa: S311 - jitter, not a secret
-        if self._clock.monotonic_seconds() + pause_seconds >= self._deadline:
-            raise self.given_up(
-                str(self._last_error) if self._last_error else f"{self.conflicts} conflicts"
-            )
-        await self._clock.sleep(pause_seconds)
-
-    def given_up(self, why: str) -> StateError:
-        """The error that says whether a write may have landed."""
-        if self.is_outcome_unknown:
-            return OutcomeUnknown(
-                f"task {self._task_id}: gave up ({why}); "
-                "a write may have landed: ask again with the same operation id",
-                op_id=self._op_id,
-                task_id=self._task_id,
-            )
-        return StoreUnavailable(
-            f"task {self._task_id}: gave up after {self._deadline_seconds:.0f} s ({why}); "
-            "this call wrote nothing",
-            task_id=self._task_id,
-        )
 
 
 def _if_sound(document: Document, task_id: str) -> Stored | None:
