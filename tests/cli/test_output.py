@@ -154,17 +154,24 @@ def on_terminal(todo: User) -> Callable[..., Terminal]:
     return lambda *arguments: Terminal(todo, *arguments)
 
 
-def test_a_terminal_shows_where_the_loop_is(on_terminal: Callable[..., Terminal]) -> None:
+def test_a_terminal_shows_where_the_loop_is(
+    todo: User, on_terminal: Callable[..., Terminal]
+) -> None:
     """Below the streamed lines one status line tells iteration, phase, time and findings."""
     terminal = on_terminal(
         *("run", "demo", "--review", "sh review.sh", "--format", "jsonl"),
-        *("--fix", "printf '\\033[5mblink\\033[0m\\n'; sleep 0.7; sh fix.sh"),
+        *(
+            "--fix",
+            "printf '\\033[5mblink\\033[0m\\n'; until test -e ../go; do sleep 0.1; done; sh fix.sh",
+        ),
     )
+    terminal.read(lambda shown: b"3 open, 0 resolved, 3 new" in shown and b"fixing 0:" in shown)
+    (todo.folder / "go").touch()
     terminal.read()
 
     assert 0 == terminal.end()
     shown = terminal.shown.decode()
-    assert re.search(r"iteration 1/10  fixing 0:0\d  3 open, 0 resolved, 3 new", shown)
+    assert re.search(r"iteration 1/10  fixing \d+:\d\d  3 open, 0 resolved, 3 new", shown)
     assert re.search(r"\x1b\[2mfix \|", shown)
     assert "one line is gone" in shown
     assert "\x1b[5m" not in shown
@@ -192,7 +199,7 @@ def test_a_terminal_is_left_as_it_was_after_an_interrupt(
 def test_a_flood_does_not_hold_the_tool_up(on_terminal: Callable[..., Terminal]) -> None:
     """A terminal shows so many lines as can be read, and says how many it left out."""
     terminal = on_terminal(
-        "run", "demo", "--review", "seq 200000; exit 1", "--fix", "true", "--max-iterations", "1"
+        "run", "demo", "--review", "seq 20000; exit 1", "--fix", "true", "--max-iterations", "1"
     )
     terminal.read()
 

@@ -48,8 +48,8 @@ def run_in_its_fix(project: Any, *options: str) -> Iterator[tuple[subprocess.Pop
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait for what is to happen within 20 s."""
-    deadline = time.monotonic() + 20
+    """Wait for what is to happen within a minute."""
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -109,7 +109,7 @@ def test_a_stopped_holder_loses_the_task_and_cannot_write(
         after, steps = project.state(), project.steps()
 
         os.kill(holder.pid, signal.SIGCONT)
-        _, said = holder.communicate(timeout=20)
+        _, said = holder.communicate(timeout=60)
 
         assert holder.returncode == 0, "it finds that the other has completed the task"
         assert "Traceback" not in said

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from faulty_store import DOWN, FULL, LOST_ANSWER, Fault, FaultyStore, in_turn
+from patience import eventually
 from states import entry
 
 from mendloop.core import commands
@@ -24,7 +25,17 @@ from mendloop.core.model import Ledger, RemediationState, Settings
 from mendloop.manager import StateManager
 
 Manage = Callable[..., StateManager]
-_SLOW = Fault(is_done=True, error=None, delay_seconds=0.05)
+
+
+class Held:
+    """A write that is done, and whose answer a test holds back."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+        self.fault = Fault(is_done=True, error=None, until=self.let_go)
+
+    async def is_under_way(self, store: FaultyStore) -> None:
+        await eventually(lambda: store.calls["replace head"] == 1)
 
 
 async def stored(manager: StateManager) -> tuple[RemediationState, Ledger]:
@@ -137,13 +148,15 @@ async def test_a_cancelled_caller_cancels_neither_the_write_nor_the_others(
 ) -> None:
     """What is on its way is written, and everyone else gets an answer."""
     await manager.create_task("t")
-    store.choose = in_turn([_SLOW, _SLOW])
+    held = Held()
+    store.choose = in_turn([held.fault])
     callers = [asyncio.create_task(manager.increment_iteration("t")) for _ in range(4)]
-    await asyncio.sleep(0.01)
+    await held.is_under_way(store)
     callers += [asyncio.create_task(manager.increment_iteration("t")) for _ in range(4)]
     await asyncio.sleep(0)
     for number in (0, 5):
         callers[number].cancel()
+    held.let_go.set()
     told = await asyncio.gather(*callers, return_exceptions=True)
     numbers = [n for n in told if isinstance(n, int)]
     assert 6 == len(set(numbers))
@@ -156,12 +169,16 @@ async def test_closing_waits_for_what_is_on_its_way(
 ) -> None:
     """After close every caller has its answer, those that were still queued too."""
     await manager.create_task("t")
-    store.choose = in_turn([_SLOW])
+    held = Held()
+    store.choose = in_turn([held.fault])
     callers = [asyncio.create_task(manager.increment_iteration("t")) for _ in range(3)]
-    await asyncio.sleep(0.01)
+    await held.is_under_way(store)
     callers.append(asyncio.create_task(manager.increment_iteration("t")))
     await asyncio.sleep(0)
-    await manager.close()
+    closing = asyncio.create_task(manager.close())
+    await asyncio.sleep(0)
+    held.let_go.set()
+    await closing
     assert [True] * 4 == [caller.done() for caller in callers]
     assert [1, 2, 3, 4] == sorted(await asyncio.gather(*callers))
 
@@ -171,11 +188,13 @@ async def test_a_cancelled_close_cancels_no_write(
 ) -> None:
     """Who loses patience with close loses nothing else."""
     await manager.create_task("t")
-    store.choose = in_turn([_SLOW])
+    held = Held()
+    store.choose = in_turn([held.fault])
     caller = asyncio.create_task(manager.increment_iteration("t"))
-    await asyncio.sleep(0.01)
+    await held.is_under_way(store)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(manager.close(), 0.005)
+    held.let_go.set()
     assert 1 == await caller
 
 
@@ -184,9 +203,10 @@ async def test_an_ending_event_loop_leaves_no_caller_waiting(
 ) -> None:
     """Where the writer itself is cancelled, those in the queue are cancelled with it."""
     await manager.create_task("t")
-    store.choose = in_turn([_SLOW])
+    held = Held()
+    store.choose = in_turn([held.fault])
     callers = [asyncio.create_task(manager.increment_iteration("t"))]
-    await asyncio.sleep(0.01)
+    await held.is_under_way(store)
     callers.append(asyncio.create_task(manager.increment_iteration("t")))
     await asyncio.sleep(0)
     [drain] = manager._committer._drains.values()
@@ -197,21 +217,14 @@ async def test_an_ending_event_loop_leaves_no_caller_waiting(
 
 async def test_tasks_do_not_wait_for_each_other(store: FaultyStore, manager: StateManager) -> None:
     """A write of one task under way does not hold up another task's."""
-    is_first = True
-
-    def hold_first(operation: str, _kind: str) -> Fault | None:
-        nonlocal is_first
-        if operation == "create" and is_first:
-            is_first = False
-            return _SLOW
-        return None
-
-    store.choose = hold_first
+    held = Held()
+    store.choose = in_turn([held.fault])
     order: list[str] = []
 
     async def create(task_id: str) -> None:
         await manager.create_task(task_id)
         order.append(task_id)
+        held.let_go.set()
 
     await asyncio.gather(create("slow"), create("quick"))
     assert ["quick", "slow"] == order

@@ -11,7 +11,7 @@ from mendloop.clock import SteadyClock, boottime_seconds
 def test_a_steady_clock_is_set_once() -> None:
     """What the day's clock says later does not matter: only time that passes moves it."""
     long_ago = datetime(2001, 1, 1, tzinfo=UTC)
-    clock, before = SteadyClock(long_ago), boottime_seconds()
+    before, clock = boottime_seconds(), SteadyClock(long_ago)
     time.sleep(0.01)
     passed = (clock.now() - long_ago).total_seconds()
 

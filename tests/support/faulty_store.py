@@ -45,11 +45,13 @@ class Fault(msgspec.Struct, frozen=True):
         is_done: Whether the inner store does the call all the same.
         error: What the caller gets, or None where it gets the answer after all.
         delay_seconds: How late the answer comes; the call itself is done first.
+        until: The answer comes once this is set.
     """
 
     is_done: bool
     error: Callable[[], Exception] | None
     delay_seconds: float = 0.0
+    until: asyncio.Event | None = None
 
 
 LOST_ANSWER = Fault(is_done=True, error=lambda: StoreUnavailable("lost", maybe_stored=True))
@@ -112,6 +114,8 @@ class FaultyStore(PassingStore):
             return await call()
         answer = await call() if fault.is_done else None
         await asyncio.sleep(fault.delay_seconds)
+        if fault.until is not None:
+            await fault.until.wait()
         if fault.error is not None:
             raise fault.error()
         return cast("_T", answer)
