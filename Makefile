@@ -34,6 +34,7 @@ lint: setup ## Check lint, format, strict types, layers and the tests' docstring
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 	$(BIN)/mypy demo/*.py examples/*.py
 	$(BIN)/lint-imports
 	$(BIN)/interrogate tests

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 import venv
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -81,7 +82,7 @@ class BareLoop:
         execute = self._connection.execute
         for _ in range(count):
             execute("BEGIN IMMEDIATE")
-            revision, body = execute("SELECT revision, body FROM document WHERE key='a'").fetchone()
+            ((revision, body),) = execute("SELECT revision, body FROM document WHERE key='a'")
             execute(
                 "UPDATE document SET revision=?, body=? WHERE key='a' AND revision=?",
                 (revision + 1, body, revision),
@@ -128,7 +129,7 @@ async def many_iterations(manager: StateManager) -> None:
     for number in range(ROUNDS * 4):
         task_id = f"first-{number}"
         await new_task(manager, task_id)
-        first.append(await timed(lambda task_id=task_id: increments(manager, task_id, count)))
+        first.append(await timed(partial(increments, manager, task_id, count)))
     await new_task(manager, "old")
     await increments(manager, "old", 2000)
     late = []
@@ -136,7 +137,7 @@ async def many_iterations(manager: StateManager) -> None:
         late.append(await timed(lambda: increments(manager, "old", count)))
         task_id = f"again-{number}"
         await new_task(manager, task_id)
-        first.append(await timed(lambda task_id=task_id: increments(manager, task_id, count)))
+        first.append(await timed(partial(increments, manager, task_id, count)))
     ratio = statistics.median(late) / statistics.median(first)
     report("increment: cost after 2000 / of the first", ratio, "<= 1.5", is_met=ratio <= 1.5)
 
