@@ -2,8 +2,9 @@
 How long a write is tried again, how long it waits in between, and what is said when it gives up.
 
 Whoever comes second is refused by the store and decides again. How soon is measured by how long a
-try takes, since that is how long others need as well; and a writer that has lost some times in a
-row starts over with short pauses (a sawtooth), so that it does not stay behind those who just came.
+try takes, since that is how long others need as well. One conflict is an accident, and soon tried
+again. A second one tells of writers in numbers: then a long pause leaves the task to one of them,
+and each further pause is shorter, so that who has waited longest comes first.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ __all__ = ["Attempt"]
 
 _FAILURE_FIRST_SECONDS = 0.01
 _PAUSE_CAP_SECONDS = 1.0
-_CONFLICT_FIRST_TRIES = 4.0
-_CONFLICT_TEETH = 4
+_CONFLICT_LEAST_TRIES = 4.0
+_CONFLICT_MOST_TRIES = 64.0
 _TRY_LEAST_SECONDS = 0.002
 _LAST_ANSWER_SHARE = 0.2
 """So much longer than the deadline is waited for the store's own verdict on the last try."""
@@ -64,9 +65,11 @@ class Attempt:
     def lost(self) -> None:
         """Count a conflict: somebody else was quicker."""
         try_seconds = max(self._clock.monotonic_seconds() - self._begun, _TRY_LEAST_SECONDS)
-        tooth = 2.0 ** (self.conflicts % _CONFLICT_TEETH)
-        self._most_seconds = min(_CONFLICT_FIRST_TRIES * try_seconds * tooth, _PAUSE_CAP_SECONDS)
         self.conflicts += 1
+        tries = _CONFLICT_LEAST_TRIES
+        if self.conflicts > 1:
+            tries = max(tries, _CONFLICT_MOST_TRIES / 2.0 ** min(self.conflicts - 2, 10))
+        self._most_seconds = min(tries * try_seconds, _PAUSE_CAP_SECONDS)
 
     def failed(self, error: StoreUnavailable) -> None:
         """Count a failure of the store, and whether it left the outcome open."""
