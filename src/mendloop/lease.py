@@ -163,20 +163,22 @@ class RunLease:
             await clock.sleep(pause_seconds)
             since = clock.monotonic_seconds() - renewed
             try:
-                if since + pause_seconds > self._ttl_seconds / _HEARTBEATS_PER_LEASE:
-                    await self._submit(
-                        commands.RenewLease(
-                            generation=self.generation, boottime_seconds=boottime_seconds()
+                # The manager may wait for an answer for longer than the lease lasts.
+                async with asyncio.timeout(max(self._ttl_seconds - since, pause_seconds)):
+                    if since + pause_seconds > self._ttl_seconds / _HEARTBEATS_PER_LEASE:
+                        await self._submit(
+                            commands.RenewLease(
+                                generation=self.generation, boottime_seconds=boottime_seconds()
+                            )
                         )
-                    )
-                    renewed = clock.monotonic_seconds()
-                else:
-                    await self._check()
+                        renewed = clock.monotonic_seconds()
+                    else:
+                        await self._check()
             except LeaseLost:
                 raise
             except StateNotFound as error:
                 raise LeaseLost(str(error), task_id=self._task_id) from error
-            except StateError as error:
+            except (StateError, TimeoutError) as error:
                 if clock.monotonic_seconds() - renewed > self._ttl_seconds:
                     raise LeaseLost(
                         f"task {self._task_id}: no heartbeat could be written for "

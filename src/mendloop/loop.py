@@ -17,6 +17,7 @@ from mendloop.core.decide import Ended, Finish, StartIteration, Take, Wait, deci
 from mendloop.core.errors import (
     LeaseLost,
     RunError,
+    StateError,
     StateExists,
     StateNotFound,
     TaskEnded,
@@ -146,10 +147,11 @@ class Loop:
                     await self._configure(lease)
                     return await self._turn(lease, self._steps(lease, lock))
         except LeaseLost:
-            over = self._over(await self._current())
-            if over is None:
-                raise
-            return over
+            with contextlib.suppress(StateError):  # an outage may be why the lease was lost
+                over = self._over(await self._current())
+                if over is not None:
+                    return over
+            raise
 
     def _refuse_other_folder(self, state: RemediationState) -> None:
         """One task, one folder: two projects may not share a task by giving it one name."""

@@ -295,6 +295,24 @@ async def test_a_run_that_cannot_renew_ends_before_it_may_do_harm(
     store.choose = lambda _operation, _kind: None
 
 
+async def test_a_store_that_answers_nothing_ends_a_run_in_the_time_of_its_lease(
+    store: FaultyStore, manage: Manage
+) -> None:
+    """However long one call may take, who holds the lease knows in time that it is over."""
+    answers = asyncio.Event()
+    patient = manage(store, deadline_seconds=60.0)
+    await patient.create_task("t")
+    lease = await RunLease.acquire(patient, "t", ME, ttl_seconds=0.5)
+    store.choose = lambda _operation, _kind: Fault(is_done=True, error=None, until=answers)
+    try:
+        told = await asyncio.wait_for(held_until_lost(lease), 20)
+    finally:
+        store.choose = lambda _operation, _kind: None
+        answers.set()
+    assert told[0] == "cancelled"
+    assert told[1].startswith("task t: no heartbeat could be written")
+
+
 async def test_a_short_outage_does_not_end_a_run(
     store: FaultyStore, manager: StateManager, clock: SteppedClock
 ) -> None:
