@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from passing_store import PassingStore
 
 from mendloop.core.errors import DocumentExists, RevisionConflict
+from mendloop.core.names import CHUNK
 from mendloop.stores.configmap import CONFIGMAPS, ConfigMapStore
 from mendloop.stores.configmap_objects import (
     Read,
@@ -46,6 +47,8 @@ class UnversionedStore(PassingStore):
             try:
                 if current is None:
                     return await self._store.create(kind, key, body, fields=fields, labels=labels)
+                if kind == CHUNK:  # its key names its content, so it is written already
+                    return current
                 return await self._store.replace(current, body, fields=fields, labels=labels)
             except (DocumentExists, RevisionConflict):
                 continue
@@ -58,6 +61,7 @@ class UnversionedStore(PassingStore):
         fields: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Document:
+        check_changeable(document.kind)
         return await self.create(document.kind, document.key, body, fields=fields, labels=labels)
 
     async def delete(self, document: Document) -> None:
@@ -98,17 +102,6 @@ class UnversionedConfigMaps(UnversionedStore):
             written = as_object(kind, key, body, fields, labels)
         raw = await self._api.apply(CONFIGMAPS, object_name(kind, key), written)
         return from_object(kind, raw)
-
-    async def replace(
-        self,
-        document: Document,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
-        check_changeable(document.kind)
-        return await super().replace(document, body, fields=fields, labels=labels)
 
     async def delete(self, document: Document) -> None:
         check_name(document.kind, document.key)

@@ -127,7 +127,8 @@ class Crew:
         """Wait until each has asked all; none may fail or complain."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             told = await asyncio.gather(*(p.communicate() for p in self._running.values()))
-        assert [b""] * len(told) == [errors for _, errors in told]
+        complaints = b"".join(errors for _, errors in told).decode()
+        assert not complaints, complaints
         assert {0} == {process.returncode for process in self._running.values()}
         return self.records()
 
