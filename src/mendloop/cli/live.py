@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from mendloop.cli.narration import narrate, output_lines
 from mendloop.cli.printing import cell
-from mendloop.cli.watch import narrate, output_lines
 from mendloop.core.vocabulary import StepKind
 from mendloop.events import (
     Event,
