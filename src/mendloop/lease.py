@@ -288,7 +288,4 @@ class _Watch:
 
 
 async def _current(manager: StateManager, task_id: str) -> Lease:
-    state = await manager.get_state(task_id)
-    if state is None:
-        raise StateNotFound(task_id=task_id)
-    return state.ledger.lease
+    return (await manager.require_state(task_id)).ledger.lease

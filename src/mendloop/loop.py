@@ -19,7 +19,6 @@ from mendloop.core.errors import (
     RunError,
     StateError,
     StateExists,
-    StateNotFound,
     TaskEnded,
     TransitionRefused,
 )
@@ -311,10 +310,7 @@ class Loop:
         return max(budget - spent, 0.0)
 
     async def _current(self) -> RemediationState:
-        state = await self._manager.get_state(self._task_id)
-        if state is None:
-            raise StateNotFound(task_id=self._task_id)
-        return state
+        return await self._manager.require_state(self._task_id)
 
 
 def _is_unseen(state: RemediationState, tree: str) -> bool:

@@ -22,7 +22,7 @@ from mendloop.clock import Clock, SystemClock
 from mendloop.core import commands
 from mendloop.core.codec import decode_head
 from mendloop.core.commits import Request
-from mendloop.core.errors import DeserializationError, StateError, ValidationError
+from mendloop.core.errors import DeserializationError, StateError, StateNotFound, ValidationError
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
 from mendloop.core.names import HEAD, check_task_id, head_name, task_of_head
 from mendloop.core.outside import lowered_counter
@@ -160,6 +160,20 @@ class StateManager:
         """
         stored = await self._committer.read(check_task_id(task_id))
         return stored.state if stored else None
+
+    async def require_state(self, task_id: str) -> RemediationState:
+        """
+        Read a task's state fresh from the store, where there has to be one.
+
+        Raises:
+            StateNotFound: There is no such task.
+            DeserializationError: It is damaged.
+            ReadOnlyState: A newer version wrote it.
+        """
+        state = await self.get_state(task_id)
+        if state is None:
+            raise StateNotFound(task_id=task_id)
+        return state
 
     async def look_at(self, task_id: str) -> Listed:
         """Read the task fresh from the store, as a listing shows it."""

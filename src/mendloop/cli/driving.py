@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from mendloop.cli import composition, words
-from mendloop.cli.commands.show import state_or_fail
 from mendloop.cli.exit_codes import code_of_reason
 from mendloop.cli.interrupts import Interrupted, run_interruptibly
 from mendloop.cli.main import complain
@@ -117,7 +116,7 @@ class Drive:
         )
 
     async def _say_end(self, manager: StateManager, finished: Finished) -> None:
-        state = await state_or_fail(manager, self._task_id)
+        state = await manager.require_state(self._task_id)
         over = f"{finished.reason}: {finished.detail}" if finished.detail else finished.reason
         if self._has_run:
             print_line()

@@ -65,7 +65,6 @@ def stop(session: Session, task_id: str, reason: str) -> None:
     """End a task; a run of it is ended within seconds. Only `mendloop resume` goes on."""
     import asyncio
 
-    from mendloop.cli.commands.show import state_or_fail
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit, print_line
     from mendloop.cli.words import what_it_does
@@ -74,7 +73,7 @@ def stop(session: Session, task_id: str, reason: str) -> None:
 
     async def end(manager: StateManager) -> str:
         await manager.stop(task_id, reason=reason)
-        state = await state_or_fail(manager, task_id)
+        state = await manager.require_state(task_id)
         child = state.ledger.lease.child
         if child is not None:
             # Its run may be dead, and then nobody else would end what it had started.

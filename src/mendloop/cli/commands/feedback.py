@@ -63,12 +63,11 @@ def add(session: Session, /, task_id: str, op_id: str | None, **said: Any) -> No
 @click.pass_obj
 def list_findings(session: Session, task_id: str, is_open_only: bool, severity: str | None) -> None:
     """List a task's findings, in the order they came."""
-    from mendloop.cli.commands.show import state_or_fail
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit
     from mendloop.core.codec import encode
 
-    state = with_manager(session, lambda manager: state_or_fail(manager, task_id))
+    state = with_manager(session, lambda manager: manager.require_state(task_id))
     entries = [
         entry
         for entry in state.feedback_history

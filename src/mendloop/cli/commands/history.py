@@ -48,10 +48,9 @@ def history(session: Session, task_id: str, limit: int, after: int) -> None:
 async def _read_page(
     manager: StateManager, task_id: str, *, limit: int, after: int
 ) -> list[Commit]:
-    from mendloop.cli.commands.show import state_or_fail
 
     page: list[Commit] = []
-    async for commit in manager.commits(await state_or_fail(manager, task_id), after=after):
+    async for commit in manager.commits(await manager.require_state(task_id), after=after):
         page.append(commit)
         if len(page) == limit:
             break

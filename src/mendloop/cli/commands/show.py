@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mendloop.core.model import RemediationState
     from mendloop.manager import Listed, StateManager
 
-__all__ = ["show", "state_or_fail", "task_or_fail"]
+__all__ = ["show", "task_or_fail"]
 
 _FINDINGS_SHOWN = 20
 
@@ -43,21 +43,6 @@ def show(session: Session, task_id: str) -> None:
     emit(session, encode_state(state), lambda: _show(session, state, task.obstacle))
     if task.obstacle and session.output != "table":
         _warn(f"every write is refused: {task.obstacle}")
-
-
-async def state_or_fail(manager: StateManager, task_id: str) -> RemediationState:
-    """
-    Read the task's state.
-
-    Raises:
-        StateNotFound: There is no such task.
-    """
-    from mendloop.core.errors import StateNotFound
-
-    state = await manager.get_state(task_id)
-    if state is None:
-        raise StateNotFound(task_id=task_id)
-    return state
 
 
 async def task_or_fail(manager: StateManager, task_id: str) -> tuple[Listed, RemediationState]:
