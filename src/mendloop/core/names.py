@@ -63,10 +63,6 @@ def check_task_id(task_id: str) -> str:
     return task_id
 
 
-def _is_task_id(text: str) -> bool:
-    return len(text) <= TASK_ID_LIMIT and SUBDOMAIN.fullmatch(text) is not None
-
-
 def head_name(task_id: str) -> str:
     """The specification's object name of a task's state."""
     return f"task-{task_id}-state"
@@ -75,7 +71,12 @@ def head_name(task_id: str) -> str:
 def task_of_head(key: str) -> str | None:
     """The task whose state has this object name, or None where no task's has."""
     task_id = key.removeprefix("task-").removesuffix("-state")
-    return task_id if key == head_name(task_id) and _is_task_id(task_id) else None
+    if key != head_name(task_id):
+        return None
+    try:
+        return check_task_id(task_id)
+    except ValidationError:
+        return None
 
 
 def chunk_key(task_id: str, incarnation: str, first: int, digest: str) -> str:
