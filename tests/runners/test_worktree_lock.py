@@ -151,16 +151,22 @@ def test_a_killed_holder_frees_the_tree_and_names_its_child(
         assert (child_pid, True) == (child.pid, is_alive(child))
 
 
-def test_a_child_is_not_forgotten_when_the_successor_dies_too(
-    start_python: Any, tree: Path, lock_dir: Path, kill_later: list[int]
-) -> None:
-    """Until the old child has been ended, the third run still learns of it."""
+@pytest.fixture
+def child_pid(start_python: Any, tree: Path, lock_dir: Path, kill_later: list[int]) -> int:
+    """The child of a run that was killed."""
     first = start_python(HOLD, str(tree), str(lock_dir), "child")
     first.stdout.readline()
     child_pid = int(first.stdout.readline())
     kill_later.append(child_pid)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
+    return child_pid
+
+
+def test_a_child_is_not_forgotten_when_the_successor_dies_too(
+    start_python: Any, tree: Path, lock_dir: Path, child_pid: int
+) -> None:
+    """Until the old child has been ended, the third run still learns of it."""
     second = start_python(HOLD, str(tree), str(lock_dir))
     assert child_pid == int(second.stdout.readline())
     os.kill(second.pid, signal.SIGKILL)
@@ -173,15 +179,9 @@ def test_a_child_is_not_forgotten_when_the_successor_dies_too(
 
 
 def test_a_child_is_not_forgotten_when_the_successor_is_refused(
-    start_python: Any, tree: Path, lock_dir: Path, kill_later: list[int]
+    tree: Path, lock_dir: Path, child_pid: int
 ) -> None:
     """A run that leaves before it has ended the old child leaves that to the next one."""
-    first = start_python(HOLD, str(tree), str(lock_dir), "child")
-    first.stdout.readline()
-    child_pid = int(first.stdout.readline())
-    kill_later.append(child_pid)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
     with take(tree, lock_dir):
         pass
 
