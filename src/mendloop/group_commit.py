@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections import OrderedDict, deque
+from collections import ChainMap, OrderedDict, deque
 from copy import copy
 from typing import Any
 
@@ -19,7 +19,7 @@ import msgspec
 from mendloop.attempts import Attempt
 from mendloop.clock import Clock
 from mendloop.core.codec import decode_head, encode_state, rfc3339
-from mendloop.core.commits import FOLD_LIMIT, Answer, Chunk, Fold, Request, fold
+from mendloop.core.commits import FOLD_LIMIT, Answer, Fold, Request, fold
 from mendloop.core.errors import (
     DeserializationError,
     DocumentExists,
@@ -29,11 +29,13 @@ from mendloop.core.errors import (
     StoreUnavailable,
 )
 from mendloop.core.model import Change, RemediationState
-from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, quarantine_key
+from mendloop.core.names import HEAD, QUARANTINE, head_name, quarantine_key
 from mendloop.core.outside import outside_change
+from mendloop.core.shelf import Lacking, Opened, OpenedIndex
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
+from mendloop.sealed_store import SealedStore
 from mendloop.stores.port import Document, Store
 
 __all__ = ["GroupCommitter", "Stored"]
@@ -53,12 +55,16 @@ class _Waiting(msgspec.Struct):
     """One caller in the queue of a task."""
 
     request: Request
-    is_own_op_id: bool
     future: asyncio.Future[dict[str, Any]]
 
 
 class GroupCommitter:
-    """Applies commands to the tasks of one store, exactly once each."""
+    """
+    Applies commands to the tasks of one store, exactly once each.
+
+    Attributes:
+        history: Reads back what is sealed.
+    """
 
     def __init__(
         self, store: Store, *, clock: Clock, redact: Redactor, deadline_seconds: float
@@ -76,7 +82,8 @@ class GroupCommitter:
         self._clock = clock
         self._redact = redact
         self._deadline_seconds = deadline_seconds
-        self._history = SealedHistory(store)
+        self._sealed = SealedStore(store)
+        self.history = SealedHistory(store, self._sealed)
         self._queues: dict[str, deque[_Waiting]] = {}
         self._drains: dict[str, asyncio.Task[None]] = {}
         self._own_writes: OrderedDict[str, Stored] = OrderedDict()
@@ -92,18 +99,15 @@ class GroupCommitter:
         document = await self._store.get(HEAD, head_name(task_id))
         return None if document is None else Stored(document, decode_head(task_id, document.body))
 
-    async def submit(self, task_id: str, request: Request, *, is_own_op_id: bool) -> dict[str, Any]:
+    async def submit(self, task_id: str, request: Request) -> dict[str, Any]:
         """
         Have *request* decided and written; returns its result.
 
         A caller that is cancelled does not take back what is already on its way.
-
-        Args:
-            is_own_op_id: Whether the caller brought the operation id, and may bring it again.
         """
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_retrieve)
-        waiting = _Waiting(request, is_own_op_id, future)
+        waiting = _Waiting(request, future)
         self._queues.setdefault(task_id, deque()).append(waiting)
         if task_id not in self._drains:
             self._drains[task_id] = asyncio.create_task(self._drain(task_id))
@@ -196,35 +200,44 @@ class GroupCommitter:
     async def _decide(
         self, task_id: str, stored: Stored | None, batch: list[_Waiting], attempt: Attempt
     ) -> Fold:
+        """Decide, and read what of the sealed documents that needs."""
         state = stored.state if stored else None
-        outside = stored.outside if stored else None
-        return fold(
-            state,
-            [waiting.request for waiting in batch],
-            task_id=task_id,
-            now=self._clock.now(),
-            token=secrets.token_hex(8),
-            redact=self._redact,
-            sealed=await self._sealed_operations(state, batch, attempt),
-            outside=outside,
-        )
+        requests = [waiting.request for waiting in batch]
+        if attempt.is_outcome_unknown:
+            requests = [msgspec.structs.replace(r, may_repeat=True) for r in requests]
+        older = await self._older_operations(state, requests)
+        token = secrets.token_hex(8)
+        read: dict[str, Opened | OpenedIndex] = {}
+        while True:
+            try:
+                return fold(
+                    state,
+                    requests,
+                    task_id=task_id,
+                    now=self._clock.now(),
+                    token=token,
+                    redact=self._redact,
+                    at_hand=ChainMap(read, self._sealed.at_hand),
+                    older=older,
+                    outside=stored.outside if stored else None,
+                )
+            except Lacking as lacking:
+                incarnation = state.ledger.incarnation if state else ""
+                read |= await self._sealed.fetch(task_id, incarnation, lacking.pointers)
 
-    async def _sealed_operations(
-        self, state: RemediationState | None, batch: list[_Waiting], attempt: Attempt
+    async def _older_operations(
+        self, state: RemediationState | None, requests: list[Request]
     ) -> dict[str, Change]:
-        """Older operations, looked up only where one of *batch* may be among them."""
-        if state is None or not state.ledger.sealed:
+        """Operations that schema 1 sealed, looked up only where one of *requests* may be there."""
+        asked = {request.op_id for request in requests if request.may_repeat}
+        if state is None or not state.ledger.sealed or not asked:
             return {}
-        asked = [w for w in batch if w.is_own_op_id or attempt.is_outcome_unknown]
-        if not asked:
-            return {}
-        return await self._history.operations(state, {w.request.op_id for w in asked})
+        return await self.history.operations(state, asked)
 
     async def _write(self, stored: Stored | None, done: Fold, attempt: Attempt) -> Stored:
         state = done.state
         assert state is not None  # noqa: S101 - a fold that changed something left a state
-        for chunk in done.chunks:
-            await self._write_chunk(chunk)
+        await self._sealed.write(done.documents)
         reach("head-decided")
         body = encode_state(state)
         fields = {
@@ -245,16 +258,8 @@ class GroupCommitter:
             attempt.is_outcome_unknown = True
             raise
         reach("head-written")
+        await self._sealed.remove(done.dropped)
         return Stored(document, state)
-
-    async def _write_chunk(self, chunk: Chunk) -> None:
-        """Write a chunk before the head that points at it; it is there already after a crash."""
-        try:
-            await self._store.create(CHUNK, chunk.key, chunk.body, labels=chunk.labels)
-        except DocumentExists:
-            return
-        finally:
-            reach("chunk-written")
 
     def _newest_known(self, task_id: str) -> Stored | None:
         """

@@ -23,7 +23,7 @@ from mendloop.core.errors import (
     StateNotFound,
 )
 from mendloop.core.findings import Report
-from mendloop.core.model import Settings
+from mendloop.core.model import FeedbackEntry, RemediationState, Settings
 from mendloop.core.run import Child, Holder, Lease
 from mendloop.core.vocabulary import StepKind, StopReason
 from mendloop.crashpoints import reach
@@ -202,6 +202,10 @@ class RunLease:
         """Start the next iteration; returns its number."""
         done = await self._submit(commands.Increment(generation=self.generation))
         return int(done["iteration"])
+
+    async def open_findings(self, state: RemediationState) -> tuple[FeedbackEntry, ...]:
+        """Every open finding of *state*, for the brief."""
+        return await self._manager.open_findings(state)
 
     async def begin_step(self, kind: StepKind, tree: str = "") -> None:
         """Say that a step begins on this revision of the work tree."""

@@ -264,7 +264,7 @@ class Loop:
             status=state.status,
             reason=reason,
             detail=detail,
-            open=sum(not entry.resolved for entry in state.feedback_history),
+            open=state.open_total,
         )
 
     async def _make_task(self) -> None:

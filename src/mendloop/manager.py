@@ -12,7 +12,7 @@ import getpass
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,13 +22,19 @@ from mendloop.clock import Clock, SystemClock
 from mendloop.core import commands
 from mendloop.core.codec import decode_head
 from mendloop.core.commits import Request
-from mendloop.core.errors import DeserializationError, StateError, StateNotFound, ValidationError
+from mendloop.core.errors import (
+    DeserializationError,
+    StateError,
+    StateNotFound,
+    ValidationError,
+)
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
 from mendloop.core.names import HEAD, check_task_id, head_name, task_of_head
 from mendloop.core.outside import lowered_counter
 from mendloop.core.text import Redactor, redact_secrets
+from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
 from mendloop.group_commit import GroupCommitter
-from mendloop.history import SealedHistory
+from mendloop.reading import Reader
 from mendloop.stores.port import Document, Store
 
 __all__ = ["Listed", "StateManager", "TaskPage"]
@@ -127,11 +133,11 @@ class StateManager:
         self._by = by if by is not None else _user_name()
         self._door = door
         self.clock: Clock = clock or SystemClock()
-        self._history = SealedHistory(store)
         self._decoded: OrderedDict[str, tuple[str, RemediationState]] = OrderedDict()
         self._committer = GroupCommitter(
             store, clock=self.clock, redact=redact, deadline_seconds=deadline_seconds
         )
+        self._reader = Reader(self._committer.history, self.require_state)
 
     async def __aenter__(self) -> Self:
         """Nothing is opened: the store is."""
@@ -250,9 +256,57 @@ class StateManager:
         return await self.submit(task_id, commands.AppendFeedback(entries=entries), op_id=op_id)
 
     async def get_feedback_history(self, task_id: str) -> tuple[FeedbackEntry, ...]:
-        """Every finding of the task, in the order they came; none where there is no task."""
+        """
+        Every finding of the task, in the order they came; none where there is no task.
+
+        Raises:
+            HistoryDamaged: Some are missing or damaged.
+        """
         state = await self.get_state(task_id)
-        return state.feedback_history if state else ()
+        if state is None:
+            return ()
+        return tuple([entry async for _, entry in self._reader.findings(state)])
+
+    async def find(
+        self,
+        task_id: str,
+        which: Which = EVERY,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> FindingsPage:
+        """
+        Read a page of the task's findings, in the order they came.
+
+        Args:
+            which: Those that are asked for.
+            limit: At most this many, 1 to 1,000.
+            cursor: Where the page before ended.
+
+        Raises:
+            StateNotFound: There is no such task.
+            HistoryDamaged: Some are missing or damaged.
+        """
+        after = read_cursor(cursor)
+        state = await self.require_state(task_id)
+        async with contextlib.aclosing(self._reader.findings(state, after=after)) as findings:
+            return await page_of(findings, which, limit)
+
+    async def open_findings(self, state: RemediationState) -> tuple[FeedbackEntry, ...]:
+        """Every open finding of *state*, the sealed ones among them, in the order they came."""
+        return await self._reader.open_findings(state)
+
+    async def compress_feedback_history(self, task_id: str) -> int:
+        """
+        Seal all findings but the worst open ones and the latest; returns how many there are.
+
+        It happens by itself where the head grows too large. Nothing is lost by it: all are read back.
+
+        Raises:
+            StateNotFound: There is no such task.
+        """
+        await self.submit(task_id, commands.Compress())
+        return (await self.require_state(task_id)).findings_total
 
     async def pause(self, task_id: str, *, reason: str) -> None:
         """Let the step in progress end, and start no other until a resume."""
@@ -306,14 +360,14 @@ class StateManager:
                 self._decoded.popitem(last=False)
         return kept[1]
 
-    def commits(self, state: RemediationState, *, after: int = 0) -> AsyncIterator[Commit]:
+    def commits(self, state: RemediationState, *, after: int = 0) -> AsyncGenerator[Commit, None]:
         """
         Yield the commits of *state* with a number above *after*, oldest first.
 
         Raises:
             HistoryDamaged: Some are missing or damaged; go on after its ``last``.
         """
-        return self._history.commits(state, after=after)
+        return self._reader.commits(state, after=after)
 
     async def submit(
         self, task_id: str, command: commands.Command, *, op_id: str | None = None
@@ -334,6 +388,10 @@ class StateManager:
                 f"an operation id has 1 to {_OP_ID_LIMIT} printable characters", task_id=task_id
             )
         request = Request(
-            command=command, op_id=op_id or secrets.token_hex(8), by=self._by, door=self._door
+            command=command,
+            op_id=op_id or secrets.token_hex(8),
+            by=self._by,
+            door=self._door,
+            may_repeat=op_id is not None,
         )
-        return await self._committer.submit(task_id, request, is_own_op_id=op_id is not None)
+        return await self._committer.submit(task_id, request)

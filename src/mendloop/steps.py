@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ from mendloop.core.brief import make_brief
 from mendloop.core.decide import Take
 from mendloop.core.errors import RunError
 from mendloop.core.findings import Report
-from mendloop.core.model import RemediationState
+from mendloop.core.model import FeedbackEntry, RemediationState
 from mendloop.core.run import Child
 from mendloop.core.vocabulary import StepKind
 from mendloop.crashpoints import reach
@@ -160,6 +160,7 @@ class Steps:
 
     async def _fix(self, state: RemediationState, step: Take, deadline: float | None) -> None:
         seconds, problem, is_unrunnable = 0.0, _NO_TIME, False
+        findings = await self._lease.open_findings(state)
         timeout_seconds = self._shorter(self._fixer.timeout_seconds, deadline)
         if timeout_seconds > 0:
             outcome = await self._run(
@@ -169,7 +170,7 @@ class Steps:
                     name="fix",
                     command=self._fixer.command,
                     cwd=self._tree,
-                    environment=_environment(state) | self._write_brief(state),
+                    environment=_environment(state) | self._write_brief(state, findings),
                     timeout_seconds=timeout_seconds,
                     kind=StepKind.FIX,
                 ),
@@ -222,9 +223,11 @@ class Steps:
             return timeout_seconds
         return min(timeout_seconds, deadline - self._clock.monotonic_seconds())
 
-    def _write_brief(self, state: RemediationState) -> dict[str, str]:
+    def _write_brief(
+        self, state: RemediationState, findings: Iterable[FeedbackEntry]
+    ) -> dict[str, str]:
         """Put the brief into files: review text reaches the fixer in no other way."""
-        brief = make_brief(state)
+        brief = make_brief(state, findings)
         markdown, data = self._brief_dir / "brief.md", self._brief_dir / "brief.json"
         try:
             self._brief_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

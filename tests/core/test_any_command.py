@@ -104,7 +104,8 @@ def decided(state: RemediationState | None, *asked: commands.Command) -> Fold:
         now=NOW,
         token="token",  # noqa: S106 - names a commit
         redact=redact_secrets,
-        sealed={},
+        at_hand={},
+        older={},
     )
 
 

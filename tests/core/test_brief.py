@@ -44,7 +44,7 @@ def test_the_worst_come_first_and_the_oldest_among_equals() -> None:
     ]
     found = tuple(finding(f"f{n}", severity=s) for n, s in enumerate(severities))
     driver.review(report(findings=found))
-    told = json.loads(make_brief(driver.state).json)
+    told = json.loads(make_brief(driver.state, driver.state.feedback_history).json)
     assert ["fault f1", "fault f3", "fault f4", "fault f2", "fault f0"] == [
         f["description"] for f in told["findings"]
     ]
@@ -61,7 +61,7 @@ def test_what_is_resolved_is_not_told() -> None:
     driver = briefed("one", "two")
     driver.review(report(findings=(finding("f1", description="two"),)))
     driver.review(report(findings=(finding("f0", description="one"),)))
-    [told] = json.loads(make_brief(driver.state).json)["findings"]
+    [told] = json.loads(make_brief(driver.state, driver.state.feedback_history).json)["findings"]
     assert ("one", 1) == (told["description"], told["times_returned"])
 
 
@@ -69,7 +69,7 @@ def test_what_was_tried_before_is_told() -> None:
     """Earlier reviews and the last errors stand in both forms."""
     driver = briefed("one")
     driver.fix("exit 3")
-    brief = make_brief(driver.state)
+    brief = make_brief(driver.state, driver.state.feedback_history)
     told = json.loads(brief.json)
     assert [{"iteration": 1, "open": 1, "new": 1, "resolved": 0, "reopened": 0}] == told["earlier"]
     assert ["fix: exit 3"] == told["last_errors"]
@@ -80,7 +80,7 @@ def test_what_was_tried_before_is_told() -> None:
 def test_both_forms_stay_below_their_limit_and_count_what_they_leave_out(limit_bytes: int) -> None:
     """A thousand long findings are cut to the worst, and the number left out is right."""
     driver = briefed(*(f"{n} " + "é\n`" * 500 for n in range(1000)))
-    brief = make_brief(driver.state, limit_bytes=limit_bytes)
+    brief = make_brief(driver.state, driver.state.feedback_history, limit_bytes=limit_bytes)
     told = json.loads(brief.json)
     assert len(brief.json) < limit_bytes
     assert len(brief.markdown) < limit_bytes
@@ -103,7 +103,7 @@ _HOSTILE = st.lists(
 def test_no_text_gets_out_of_its_fence(text: str) -> None:
     """Whatever a reviewer wrote stands between two lines that it cannot imitate."""
     driver = briefed("x " + text)
-    lines = make_brief(driver.state).markdown.decode().split("\n")
+    lines = make_brief(driver.state, driver.state.feedback_history).markdown.decode().split("\n")
     fences = [n for n, line in enumerate(lines) if re.fullmatch(r"`{3,}text", line)]
     start = fences[0]
     fence = lines[start].removesuffix("text")
@@ -115,6 +115,6 @@ def test_no_text_gets_out_of_its_fence(text: str) -> None:
 @given(any_state())
 def test_there_is_a_brief_of_every_state(drawn: RemediationState) -> None:
     """Any state has a brief, the same each time."""
-    brief = make_brief(drawn)
-    assert brief == make_brief(drawn)
+    brief = make_brief(drawn, drawn.feedback_history)
+    assert brief == make_brief(drawn, drawn.feedback_history)
     assert json.loads(brief.json)["task_id"] == drawn.task_id

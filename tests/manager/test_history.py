@@ -14,10 +14,11 @@ from states import entry, holder
 
 from mendloop.core import commands
 from mendloop.core.codec import digest
-from mendloop.core.commits import CHANGES_KEPT, COMMITS_KEPT, POINTERS_KEPT, SEAL_BATCH
-from mendloop.core.errors import DeserializationError, StateError, StoreFull
+from mendloop.core.commits import CHANGES_KEPT, COMMITS_KEPT, SEAL_BATCH
+from mendloop.core.errors import HistoryDamaged, StateError, StoreFull
 from mendloop.core.model import Commit, Ledger, RemediationState, Settings
-from mendloop.core.names import chunk_key
+from mendloop.core.sealed import SealedChunk
+from mendloop.core.sealing import sealed_key
 from mendloop.core.vocabulary import StepKind
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document
@@ -56,7 +57,8 @@ async def test_commits_come_in_order_across_chunks(
     count = scaled(3000, 700)
     await counted(manager, count)
     _, ledger = await stored(manager)
-    assert ledger.sealed[0].depth > 0
+    assert ledger.log.chunks
+    assert ledger.log.tail
     for reader in (manager, manage(store)):
         told = await commits(reader)
         assert list(range(1, count + 2)) == [commit.number for commit in told]
@@ -71,9 +73,11 @@ async def test_the_head_stays_small(manager: StateManager) -> None:
     await counted(manager, 900)
     _, ledger = await stored(manager)
     assert COMMITS_KEPT <= len(ledger.commits) <= _FULL
-    assert len(ledger.sealed) <= 3 * POINTERS_KEPT
-    assert [r.last + 1 for r in ledger.sealed[:-1]] == [r.first for r in ledger.sealed[1:]]
-    assert ledger.sealed[-1].last + 1 == ledger.commits[0].number
+    assert 1 == len(ledger.log.chunks)
+    assert 1 == ledger.log.chunks[0].first
+    assert ledger.log.tail is not None
+    assert ledger.log.chunks[0].last + 1 == ledger.log.tail.first
+    assert ledger.log.tail.last + 1 == ledger.commits[0].number
 
 
 async def test_each_commit_names_the_content_that_it_left(manager: StateManager) -> None:
@@ -119,9 +123,12 @@ async def test_changes_tell_who_did_what_by_which_door(store: FaultyStore, manag
     assert {"iteration": 1, "limit": 10} == change.facts
 
 
-async def chunk_of(store: FaultyStore, *, number: int) -> Document:
-    """One sealed chunk as it is stored."""
-    return (await store.list("chunk")).documents[number]
+async def chunk_of(store: FaultyStore, ledger: Ledger) -> tuple[SealedChunk, Document]:
+    """The sealed chunk of the oldest commits, as it is stored."""
+    [ref] = ledger.log.chunks
+    document = await store.get("chunk", sealed_key("t", ledger.incarnation, ref))
+    assert document is not None
+    return ref, document
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "flipped", "other"])
@@ -129,51 +136,52 @@ async def test_a_missing_or_damaged_chunk_is_named(
     store: FaultyStore, manager: StateManager, manage: Manage, damage: str
 ) -> None:
     """Reading history over it fails with its commits; the task itself goes on."""
-    await counted(manager, 200)
+    await counted(manager, 700)
     _, ledger = await stored(manager)
-    document = await chunk_of(store, number=1)
-    if damage == "missing":
-        await store.delete(document)
-    else:
+    ref, document = await chunk_of(store, ledger)
+    tail = await store.get("chunk", sealed_key("t", ledger.incarnation, ledger.log.tail))
+    assert tail is not None
+    await store.delete(document)
+    if damage != "missing":
         body = {
             "cut": document.body[:-1],
             "flipped": bytes([document.body[0] ^ 1]) + document.body[1:],
-            "other": (await chunk_of(store, number=0)).body,
+            "other": tail.body,
         }[damage]
-        await store.delete(document)
         await store.create("chunk", document.key, body, labels=document.labels)
     reader = manage(store)
-    ref = ledger.sealed[1]
-    with pytest.raises(DeserializationError, match=f"commits {ref.first} to {ref.last}") as caught:
+    with pytest.raises(HistoryDamaged, match=document.key) as caught:
         await commits(reader)
-    assert "t" == caught.value.task_id
+    assert ("t", ref.first, ref.last) == (
+        caught.value.task_id,
+        caught.value.first,
+        caught.value.last,
+    )
     assert ledger.commit - ref.last == len(await commits(reader, after=ref.last))
-    assert 201 == await reader.increment_iteration("t")
-
-
-async def test_a_missing_chunk_of_pointers_is_named(
-    store: FaultyStore, manager: StateManager, manage: Manage
-) -> None:
-    """Where older chunks are found through another, that one may not be missing either."""
-    await counted(manager, 700)
-    _, ledger = await stored(manager)
-    ref = ledger.sealed[0]
-    document = await store.get("chunk", chunk_key("t", ledger.incarnation, ref.first, ref.digest))
-    assert document is not None
-    await store.delete(document)
-    with pytest.raises(DeserializationError, match=f"commits {ref.first} to {ref.last}"):
-        await commits(manage(store))
+    assert 701 == await reader.increment_iteration("t")
 
 
 async def test_an_old_id_is_not_guessed_at_over_a_damaged_chunk(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:
     """Where the chunk that may hold an operation cannot be read, it is not done again."""
-    await counted(manager, 200)
-    await store.delete(await chunk_of(store, number=0))
-    with pytest.raises(DeserializationError):
+    await counted(manager, 700)
+    _, ledger = await stored(manager)
+    await store.delete((await chunk_of(store, ledger))[1])
+    with pytest.raises(HistoryDamaged):
         await manage(store).increment_iteration("t", op_id="op3")
-    assert 200 == await manager.get_current_iteration("t")
+    assert 700 == await manager.get_current_iteration("t")
+
+
+async def test_a_new_id_needs_no_damaged_chunk(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """An operation that no index knows, or that the head answers, is not refused for the damage."""
+    await counted(manager, 700)
+    _, ledger = await stored(manager)
+    await store.delete((await chunk_of(store, ledger))[1])
+    assert 700 == await manage(store).increment_iteration("t", op_id="op700")
+    assert 701 == await manage(store).increment_iteration("t", op_id="new")
 
 
 @pytest.mark.parametrize("fault", [FULL, LOST_ANSWER])
@@ -183,7 +191,7 @@ async def test_a_chunk_without_its_head_does_no_harm(
     """A crash between chunk and head leaves an orphan; the next write succeeds and nothing is lost."""
     await counted(manager, _FULL - 1)
     _, ledger = await stored(manager)
-    assert not ledger.sealed
+    assert ledger.log.tail is None
     store.choose = in_turn([fault], kind="head")
     try:
         await manager.increment_iteration("t", op_id="next")

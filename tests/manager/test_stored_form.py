@@ -178,7 +178,7 @@ async def test_every_kind_of_operation_leaves_what_the_specification_reads(
         ids = [e["pr_comment_id"] for e in history]
         assert len(set(ids)) == len(ids)
         assert "" not in ids
-    assert len(history) == 6 + 3 + 20 + 6
+    assert 6 + 3 + 20 + 6 == len(await manager.get_feedback_history("t")) > len(history)
 
 
 async def test_a_state_of_the_specifications_writer_is_taken_over(

@@ -50,7 +50,7 @@ def test_the_brief_is_described() -> None:
         metadata={},
         version="v1",
     )
-    brief = json.loads(make_brief(state).json)
+    brief = json.loads(make_brief(state, state.feedback_history).json)
     page = (ROOT / "docs" / "formats.md").read_text()
 
     for member in (*brief, *brief["findings"][0]):

@@ -14,6 +14,8 @@ from mendloop.core.decide import Finish, NextStep, StartIteration, Take, decide
 from mendloop.core.findings import RawFinding, Report
 from mendloop.core.model import Ledger, RemediationState, Settings
 from mendloop.core.run import Lease
+from mendloop.core.sealed import Sealed
+from mendloop.core.shelf import Shelf
 from mendloop.core.text import no_redaction
 from mendloop.core.transitions.dispatch import transition
 from mendloop.core.transitions.outcome import Transition
@@ -77,6 +79,7 @@ class Driver:
             door="test",
             token=f"token{self._count}",
             redact=no_redaction,
+            sealed=Shelf(Sealed(), {}),
         )
         done = transition(self.current, command, context)
         if done.is_changed:

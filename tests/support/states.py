@@ -31,6 +31,7 @@ from mendloop.core.model import (
     Step,
 )
 from mendloop.core.run import Holder, Lease
+from mendloop.core.sealed import Sealed
 from mendloop.core.vocabulary import IssueType, Phase, Severity, Status, StepKind
 
 __all__ = [
@@ -116,6 +117,7 @@ def rich_state(task_id: str = "t") -> RemediationState:
         sources={"ruff": Source(format="sarif", last_complete_iteration=1)},
         lease=Lease(generation=3, ttl_seconds=30.0),
         commits=(Commit(number=1, id="i", at=NOW, digest="d", changes=(change,)),),
+        findings=Sealed(count=2),
         sealed=(ChunkRef(first=1, last=1, digest="0" * 64),),
     )
     finding = Finding(fingerprint="f1", source="ruff:ruff", path="a.py", line=3)
@@ -173,14 +175,20 @@ _INSTANTS = st.datetimes(
 
 
 def any_state() -> st.SearchStrategy[RemediationState]:
-    """Draw any state that may be written here, unknown members at every level included."""
+    """Draw any state that may be written here with nothing sealed, unknown members included."""
     return any_struct(RemediationState).map(_ours)
 
 
 def _ours(drawn: RemediationState) -> RemediationState:
     ledger = drawn.mendloop
     if isinstance(ledger, Ledger):
-        ledger = msgspec.structs.replace(ledger, min_writer=LEDGER_SCHEMA)
+        ledger = msgspec.structs.replace(
+            ledger,
+            schema=LEDGER_SCHEMA,
+            min_writer=LEDGER_SCHEMA,
+            findings=Sealed(),
+            log=Sealed(),
+        )
     return msgspec.structs.replace(drawn, version=STATE_VERSION, mendloop=ledger)
 
 
@@ -204,6 +212,8 @@ def _draw(hint: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one answer fo
         return _draw_bounded(arguments[0], arguments[1])
     if origin in {types.UnionType, typing.Union}:
         return st.one_of(*[_draw(argument) for argument in arguments])
+    if origin is tuple and arguments[-1] is not ...:
+        return st.tuples(*map(_draw, arguments))
     if origin is tuple:
         return st.lists(_draw(arguments[0]), max_size=2).map(tuple)
     if origin is dict:
@@ -219,6 +229,7 @@ def _draw(hint: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one answer fo
 
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: _TEXTS,
+    bytes: st.binary(max_size=9),
     bool: st.booleans(),
     int: st.integers(-(2**63), 2**63 - 1),
     float: st.floats(allow_nan=False, allow_infinity=False),

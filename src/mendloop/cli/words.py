@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from datetime import UTC, datetime
 
 from mendloop.cli.session import Session
@@ -56,8 +55,8 @@ def duration_words(seconds: float) -> str:
 
 def count_open(state: RemediationState) -> dict[str, int]:
     """Open findings by severity, the worst first; those with none too."""
-    counts = Counter(entry.severity for entry in state.feedback_history if not entry.resolved)
-    return {str(severity): counts[severity] for severity in reversed(Severity)}
+    counts = state.open_counts
+    return {str(severity): counts[severity.rank] for severity in reversed(Severity)}
 
 
 def open_words(counts: dict[str, int]) -> str:

@@ -8,6 +8,7 @@ in Markdown inside fences that it cannot close.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -32,14 +33,21 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     json: bytes
 
 
-def make_brief(state: RemediationState, *, limit_bytes: int = BRIEF_LIMIT_BYTES) -> Brief:
+def make_brief(
+    state: RemediationState,
+    findings: Iterable[FeedbackEntry],
+    *,
+    limit_bytes: int = BRIEF_LIMIT_BYTES,
+) -> Brief:
     """
-    Write the brief of the fix that *state* waits for; depends on nothing but *state*.
+    Write the brief of the fix that *state* waits for; depends on nothing but what is handed in.
 
     Args:
+        state: The task.
+        findings: Its open findings, all of them.
         limit_bytes: Of each form, at least 16 KiB. What does not fit is counted as omitted.
     """
-    entries = open_entries(state)
+    entries = open_entries(findings)
     room = limit_bytes - _HEAD_ROOM_BYTES
     listed = _fitting([_finding(entry) for entry in entries], room)
     sections = _fitting([_section(number, f) for number, f in enumerate(listed, 1)], room)

@@ -39,6 +39,7 @@ from mendloop.core.vocabulary import IssueType, Life, Phase, Severity, Status, S
 
 __all__ = [
     "decode_head",
+    "decode_part",
     "decode_state",
     "digest",
     "encode",
@@ -114,6 +115,22 @@ def decode_state(raw: bytes) -> RemediationState:
         raise DeserializationError(f"not a state: {error}") from error
     _refuse_newer_state(state, raw)
     return state
+
+
+def decode_part(cls: type[_C], raw: bytes | msgspec.Raw) -> _C:
+    """
+    Decode a struct that is stored by itself, and what others wrote in it.
+
+    Raises:
+        DeserializationError: These bytes are none.
+    """
+    try:
+        part: _C = _decoder(cls).decode(raw)
+        if _CARRIED in bytes(raw) or _ENCODER.encode(part) != bytes(raw):
+            part = _read(cls, raw)
+    except _UNREADABLE as error:
+        raise DeserializationError(f"not a {cls.__name__}: {error}") from error
+    return part
 
 
 def decode_head(task_id: str, raw: bytes) -> RemediationState:
@@ -235,6 +252,11 @@ def _refuse_ambiguous(raw: bytes) -> None:
 
     document = json.loads(raw, object_pairs_hook=unique, parse_int=str, parse_float=str)
     json.dumps(document, ensure_ascii=False).encode()
+
+
+@lru_cache
+def _decoder(cls: type[_C]) -> msgspec.json.Decoder[_C]:
+    return msgspec.json.Decoder(cls)
 
 
 class _Field(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ import msgspec
 from mendloop.core.findings import Report
 from mendloop.core.model import FeedbackEntry, RemediationState, Settings
 from mendloop.core.run import Child, Holder
+from mendloop.core.shelf import Shelf
 from mendloop.core.text import Redactor
 from mendloop.core.vocabulary import StepKind, StopReason
 
@@ -22,6 +23,7 @@ __all__ = [
     "AppendFeedback",
     "BeginStep",
     "Command",
+    "Compress",
     "Configure",
     "Context",
     "Create",
@@ -51,6 +53,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         door: How it came in.
         token: Fresh and random; names a new incarnation.
         redact: Takes secrets out of text.
+        sealed: The findings that are not in the head.
     """
 
     task_id: str
@@ -60,6 +63,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     door: str
     token: str
     redact: Redactor
+    sealed: Shelf
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +90,10 @@ class AppendFeedback(msgspec.Struct, frozen=True, kw_only=True):
     """Add findings that a person or another program brings."""
 
     entries: tuple[FeedbackEntry, ...]
+
+
+class Compress(msgspec.Struct, frozen=True, kw_only=True):
+    """Move all findings out of the head but the worst open ones and the latest."""
 
 
 class PutState(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +197,7 @@ Command = (
     | Configure
     | Increment
     | AppendFeedback
+    | Compress
     | PutState
     | Pause
     | Resume

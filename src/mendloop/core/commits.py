@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 
 from mendloop.core.carrying import Carrying
-from mendloop.core.codec import digest, encode
+from mendloop.core.codec import decode_part, digest, encode, rfc3339
 from mendloop.core.commands import Command, Context
+from mendloop.core.compaction import Compacted, compact
 from mendloop.core.errors import (
     DeserializationError,
     MaxIterationsReached,
@@ -26,7 +27,9 @@ from mendloop.core.errors import (
     ValidationError,
 )
 from mendloop.core.model import Change, ChunkRef, Commit, Ledger, RemediationState
-from mendloop.core.names import chunk_key
+from mendloop.core.sealed import Sealed
+from mendloop.core.sealing import Document, Seal, Sealer, pointers_of, sealed_key
+from mendloop.core.shelf import Lacking, Opened, OpenedIndex, Row, Shelf
 from mendloop.core.text import AUTHOR_LIMIT_BYTES, Redactor, tidy
 from mendloop.core.transitions.dispatch import command_name, transition
 from mendloop.core.transitions.outcome import Transition
@@ -35,27 +38,25 @@ __all__ = [
     "CHANGES_KEPT",
     "COMMITS_KEPT",
     "FOLD_LIMIT",
-    "POINTERS_KEPT",
+    "SEAL_BATCH",
     "Answer",
-    "Chunk",
     "ChunkBody",
     "Fold",
     "Request",
+    "Shelves",
     "fold",
     "read_chunk",
+    "sealed_keys",
 ]
 
 COMMITS_KEPT = 4
 """The head keeps at least this many commits, unless they hold too many changes."""
 
 SEAL_BATCH = 16
-"""So many commits beyond `COMMITS_KEPT` are sealed in one chunk: one extra write in 16."""
+"""So many commits beyond `COMMITS_KEPT` are sealed at once: one extra write in 16."""
 
 CHANGES_KEPT = 256
 """The head's commits hold at most this many changes, of some 150 bytes each: below 40 kB."""
-
-POINTERS_KEPT = 8
-"""So many pointers of one depth beyond as many are sealed in turn: the head grows with the logarithm."""
 
 FOLD_LIMIT = 64
 """One commit takes at most this many commands."""
@@ -65,12 +66,18 @@ _REFUSED = "refused"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One caller's command; see `Context` for the fields."""
+    """
+    One caller's command; see `Context` for the other fields.
+
+    Attributes:
+        may_repeat: Whether the operation id may be that of an older commit.
+    """
 
     command: Command
     op_id: str
     by: str
     door: str
+    may_repeat: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +88,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChunkBody(Carrying, frozen=True, kw_only=True):
-    """A sealed chunk as it is stored: commits, or pointers to older chunks."""
+    """A chunk as schema 1 sealed it: commits, or pointers to older chunks."""
 
     task_id: str
     incarnation: str
@@ -89,12 +96,11 @@ class ChunkBody(Carrying, frozen=True, kw_only=True):
     chunks: tuple[ChunkRef, ...] = ()
 
 
-class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """A chunk to be written before the head that points at it."""
+class Shelves(msgspec.Struct, frozen=True):
+    """The sealed findings and commits of one task, as far as they are at hand."""
 
-    key: str
-    body: bytes
-    labels: dict[str, str]
+    findings: Shelf
+    log: Shelf
 
 
 class Fold(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,13 +111,15 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         state: After all of them; None where there was none and none was made.
         answers: One for each request, in order.
         is_changed: Whether there is anything to write.
-        chunks: What has to be written first, in this order.
+        documents: What has to be written first.
+        dropped: What nothing points at any more once the state is written.
     """
 
     state: RemediationState | None
     answers: tuple[Answer, ...]
     is_changed: bool
-    chunks: tuple[Chunk, ...]
+    documents: tuple[Document, ...]
+    dropped: tuple[str, ...]
 
 
 def fold(
@@ -122,7 +130,8 @@ def fold(
     now: datetime,
     token: str,
     redact: Redactor,
-    sealed: Mapping[str, Change],
+    at_hand: Mapping[str, Opened | OpenedIndex],
+    older: Mapping[str, Change],
     outside: Change | None = None,
 ) -> Fold:
     """
@@ -130,15 +139,21 @@ def fold(
 
     Args:
         token: Fresh and random: the commit's id, and a new task's incarnation.
-        sealed: Operations of older commits that are no longer in the head, by operation id.
+        at_hand: Sealed documents, by digest.
+        older: Operations that schema 1 sealed, by operation id, as far as *requests* ask for them.
         outside: What other hands changed before, to be recorded with the next commit.
+
+    Raises:
+        Lacking: Sealed documents are needed to decide.
     """
     before = state
-    known = dict(sealed) | _remembered(state)
+    shelves = _shelves(state, at_hand)
+    known = dict(older) | _remembered(state)
     changes: list[Change] = []
     answers: list[Answer] = []
+    is_forced = False
     for request in requests:
-        repeated = known.get(request.op_id)
+        repeated = known.get(request.op_id) or _sealed_change(request, shelves.log)
         if repeated is not None:
             answers.append(_repeat(repeated, request, task_id))
             continue
@@ -150,29 +165,72 @@ def fold(
             door=request.door,
             token=token,
             redact=redact,
+            sealed=shelves.findings,
         )
         try:
             done = transition(state, request.command, context)
+        except Lacking:
+            raise
         except Exception as error:  # noqa: BLE001 - a fault in one command fails no other
             answers.append(Answer(error=_refusal(error)))
             continue
         answers.append(_answer(done, task_id))
+        is_forced = is_forced or done.compacts
         if done.is_changed:
             state = done.state
         if done.is_changed and done.leaves_record:
             change = _change(done, request, context.by)
             changes.append(change)
             known[request.op_id] = change
-    chunks: tuple[Chunk, ...] = ()
+    documents: tuple[Document, ...] = ()
     if state is not None and changes:
         recorded = (outside, *changes) if outside else tuple(changes)
-        state, chunks = _committed(state, recorded, now=now, commit_id=token)
-    return Fold(state=state, answers=tuple(answers), is_changed=state is not before, chunks=chunks)
+        state, documents = _committed(
+            before, state, recorded, shelves, now=now, commit_id=token, is_forced=is_forced
+        )
+    return Fold(
+        state=state,
+        answers=tuple(answers),
+        is_changed=state is not before,
+        documents=documents,
+        dropped=_dropped(before, state),
+    )
+
+
+def sealed_keys(state: RemediationState) -> frozenset[str]:
+    """The keys of all sealed documents that the head points at, but for those of schema 1."""
+    ledger = state.ledger
+    return frozenset(
+        sealed_key(state.task_id, ledger.incarnation, pointer)
+        for sealed in (ledger.findings, ledger.log)
+        for pointer in pointers_of(sealed)
+    )
+
+
+def _dropped(before: RemediationState | None, after: RemediationState | None) -> tuple[str, ...]:
+    if before is None or after is None or before is after:
+        return ()
+    return tuple(sorted(sealed_keys(before) - sealed_keys(after)))
+
+
+def _shelves(
+    state: RemediationState | None, at_hand: Mapping[str, Opened | OpenedIndex]
+) -> Shelves:
+    findings, log = (state.ledger.findings, state.ledger.log) if state else (Sealed(), Sealed())
+    return Shelves(Shelf(findings, at_hand), Shelf(log, at_hand))
+
+
+def _sealed_change(request: Request, log: Shelf) -> Change | None:
+    row = log.find(request.op_id) if request.may_repeat else None
+    if row is None:
+        return None
+    commit = decode_part(Commit, row.content)
+    return next(change for change in commit.changes if change.op_id == request.op_id)
 
 
 def read_chunk(body: bytes, ref: ChunkRef) -> ChunkBody:
     """
-    Read a sealed chunk.
+    Read a chunk of schema 1.
 
     Raises:
         DeserializationError: Its bytes are not those that the head points at.
@@ -237,60 +295,69 @@ def _change(done: Transition, request: Request, by: str) -> Change:
 
 
 def _committed(
-    state: RemediationState, changes: tuple[Change, ...], *, now: datetime, commit_id: str
-) -> tuple[RemediationState, tuple[Chunk, ...]]:
+    before: RemediationState | None,
+    state: RemediationState,
+    changes: tuple[Change, ...],
+    shelves: Shelves,
+    *,
+    now: datetime,
+    commit_id: str,
+    is_forced: bool,
+) -> tuple[RemediationState, tuple[Document, ...]]:
     ledger = state.mendloop
     assert isinstance(ledger, Ledger)  # noqa: S101 - every transition leaves one
-    ledger, chunks = _sealed(state.task_id, ledger, len(changes))
-    ledger = _replace(ledger, commit=ledger.commit + 1)
+    number = ledger.commit + 1
+    seal = Seal(state.task_id, ledger.incarnation, number, commit_id)
+    compacted = compact(
+        before.feedback_history if before else (),
+        state.feedback_history,
+        ledger.findings,
+        shelves.findings,
+        seal,
+        is_forced=is_forced,
+    )
+    if compacted.moved:
+        state = _replace(state, metadata=_marked(state, compacted, now))
+    commits, log, sealed = _sealed(ledger, shelves.log, seal, len(changes))
+    ledger = _replace(ledger, commit=number, commits=commits, log=log, findings=compacted.sealed)
+    state = _replace(state, feedback_history=compacted.entries)
     commit = Commit(
-        number=ledger.commit,
+        number=number,
         id=commit_id,
         at=now,
         digest=digest(_replace(state, mendloop=ledger)),
         changes=changes,
     )
-    ledger = _replace(ledger, commits=(*ledger.commits, commit))
-    return _replace(state, mendloop=ledger), chunks
+    ledger = _replace(ledger, commits=(*commits, commit))
+    return _replace(state, mendloop=ledger), (*compacted.documents, *sealed)
 
 
-def _sealed(task_id: str, ledger: Ledger, coming: int) -> tuple[Ledger, tuple[Chunk, ...]]:
+def _marked(state: RemediationState, compacted: Compacted, now: datetime) -> dict[str, str]:
+    """The specification's metadata of a history that the head has only a part of."""
+    return state.metadata | {
+        "feedback_compressed_at": rfc3339(now),
+        "original_feedback_count": str(compacted.sealed.count),
+    }
+
+
+def _sealed(
+    ledger: Ledger, shelf: Shelf, seal: Seal, coming: int
+) -> tuple[tuple[Commit, ...], Sealed, tuple[Document, ...]]:
     """Move the oldest commits out of *ledger* where it would hold too many with *coming* more."""
     count = _count_to_seal(ledger.commits, coming)
     if count == 0:
-        return ledger, ()
-    leaving, kept = ledger.commits[:count], ledger.commits[count:]
-    body = ChunkBody(task_id=task_id, incarnation=ledger.incarnation, commits=leaving)
-    ref, chunk = _chunk(body, leaving[0].number, leaving[-1].number, depth=0)
-    refs, chunks = (*ledger.sealed, ref), [chunk]
-    depth = 0
-    while sum(ref.depth == depth for ref in refs) > 2 * POINTERS_KEPT:
-        refs, chunk = _pointers_sealed(task_id, ledger.incarnation, refs, depth)
-        chunks.append(chunk)
-        depth += 1
-    return _replace(ledger, commits=kept, sealed=refs), tuple(chunks)
-
-
-def _pointers_sealed(
-    task_id: str, incarnation: str, refs: tuple[ChunkRef, ...], depth: int
-) -> tuple[tuple[ChunkRef, ...], Chunk]:
-    """Move the oldest pointers of one *depth* into a chunk of their own."""
-    older = tuple(ref for ref in refs if ref.depth > depth)
-    leaving = refs[len(older) : len(older) + POINTERS_KEPT]
-    body = ChunkBody(task_id=task_id, incarnation=incarnation, chunks=leaving)
-    ref, chunk = _chunk(body, leaving[0].first, leaving[-1].last, depth=depth + 1)
-    return (*older, ref, *refs[len(older) + POINTERS_KEPT :]), chunk
-
-
-def _chunk(body: ChunkBody, first: int, last: int, *, depth: int) -> tuple[ChunkRef, Chunk]:
-    encoded = encode(body)
-    ref = ChunkRef(first=first, last=last, digest=hashlib.sha256(encoded).hexdigest(), depth=depth)
-    chunk = Chunk(
-        key=chunk_key(body.task_id, body.incarnation, first, ref.digest),
-        body=encoded,
-        labels={"task-id": body.task_id, "incarnation": body.incarnation},
-    )
-    return ref, chunk
+        return ledger.commits, ledger.log, ()
+    rows = [
+        Row(
+            commit.number,
+            tuple(dict.fromkeys(change.op_id for change in commit.changes)),
+            msgspec.Raw(encode(commit)),
+        )
+        for commit in ledger.commits[:count]
+    ]
+    sealer = Sealer("commits", ledger.log, shelf, seal)
+    sealer.put_away(rows)
+    return ledger.commits[count:], sealer.sealed, tuple(sealer.documents)
 
 
 def _count_to_seal(commits: tuple[Commit, ...], coming: int) -> int:

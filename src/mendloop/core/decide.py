@@ -79,7 +79,7 @@ def decide(  # noqa: PLR0911 - one answer each
     is_reviewed = ledger.step is None and bool(
         ledger.rounds and ledger.rounds[-1].iteration == state.iteration
     )
-    is_clean = all(entry.resolved for entry in state.feedback_history)
+    is_clean = state.open_total == 0
     if is_reviewed and ledger.rounds[-1].is_complete and is_clean:
         return Finish(StopReason.COMPLETED, "a complete review found nothing open")
     if _is_over_budget(ledger, now):

@@ -17,6 +17,7 @@ import msgspec
 
 from mendloop.core.carrying import Carrying, Instant
 from mendloop.core.run import Lease
+from mendloop.core.sealed import OpenCounts, Sealed
 from mendloop.core.vocabulary import (
     IssueType,
     Life,
@@ -48,7 +49,7 @@ __all__ = [
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 STATE_VERSION = "v1"
-LEDGER_SCHEMA = 1
+LEDGER_SCHEMA = 2
 
 
 class Finding(Carrying, frozen=True, kw_only=True):
@@ -68,6 +69,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
         times_returned: How often it came back after it was gone.
         op_id: The operation that brought it.
         note: What could not be read, or was assumed, when it came in.
+        place: Its number among the task's findings; None while none has left the head.
     """
 
     fingerprint: str
@@ -82,6 +84,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
     times_returned: int = 0
     op_id: str = ""
     note: str = ""
+    place: int | None = None
 
 
 class FeedbackEntry(Carrying, frozen=True, kw_only=True, omit_defaults=False):
@@ -271,7 +274,9 @@ class Ledger(Carrying, frozen=True, kw_only=True):
         sources: Reviewers that have reported, by name.
         lease: The right to write a run's results.
         commits: The last commits, oldest first.
-        sealed: Where older commits are, oldest first.
+        findings: Where the findings are that have left the head.
+        log: Where the commits are that have left the head.
+        sealed: Where still older commits are, oldest first, as schema 1 sealed them.
     """
 
     schema: int
@@ -292,6 +297,8 @@ class Ledger(Carrying, frozen=True, kw_only=True):
     sources: dict[str, Source] = msgspec.field(default_factory=dict)
     lease: Lease = Lease()
     commits: tuple[Commit, ...] = ()
+    findings: Sealed = Sealed()
+    log: Sealed = Sealed()
     sealed: tuple[ChunkRef, ...] = ()
 
 
@@ -303,7 +310,8 @@ class RemediationState(Carrying, frozen=True, kw_only=True, omit_defaults=False)
         task_id: Names the task.
         iteration: How many iterations were started; never falls.
         status: One of the five.
-        feedback_history: Every finding, in the order they came.
+        feedback_history: The worst open findings and the latest, in the order they came; the others
+            are sealed.
         last_update: When a transition last changed the task, UTC.
         error_messages: The last 20.
         metadata: Text to text; other programs' keys are kept.
@@ -327,3 +335,25 @@ class RemediationState(Carrying, frozen=True, kw_only=True, omit_defaults=False)
         if isinstance(self.mendloop, Ledger):
             return self.mendloop
         return Ledger(schema=LEDGER_SCHEMA, min_writer=LEDGER_SCHEMA, incarnation="")
+
+    @property
+    def open_counts(self) -> OpenCounts:
+        """All open findings by severity, Low first, the sealed ones among them."""
+        counts = list(self.ledger.findings.open)
+        for entry in self.feedback_history:
+            counts[entry.severity.rank] += not entry.resolved
+        return counts[0], counts[1], counts[2], counts[3]
+
+    @property
+    def open_total(self) -> int:
+        """How many findings are open."""
+        return sum(self.open_counts)
+
+    @property
+    def findings_total(self) -> int:
+        """How many findings there are, the sealed ones among them."""
+        unnumbered = sum(
+            not isinstance(entry.mendloop, Finding) or entry.mendloop.place is None
+            for entry in self.feedback_history
+        )
+        return self.ledger.findings.count + unnumbered

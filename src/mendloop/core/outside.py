@@ -41,8 +41,8 @@ def outside_change(state: RemediationState) -> Change | None:
         facts={
             "iteration": state.iteration,
             "status": state.status,
-            "findings": len(state.feedback_history),
-            "open": sum(not entry.resolved for entry in state.feedback_history),
+            "findings": state.findings_total,
+            "open": state.open_total,
             "digest": found,
         },
     )

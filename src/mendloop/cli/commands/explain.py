@@ -182,14 +182,15 @@ def _show_open(session: Session, state: RemediationState) -> None:
     from mendloop.cli.printing import cell, print_line
     from mendloop.core.transitions.ledger import open_entries
 
-    entries = open_entries(state)
+    entries = open_entries(state.feedback_history)
     if not entries:
         return
     print_line()
-    print_line(f"Open, the worst first ({len(entries)}):")
+    print_line(f"Open, the worst first ({state.open_total}):")
     for entry in entries[:_FINDINGS_SHOWN]:
         where = words.place_words(entry)
         what = cell(entry.description.split("\n")[0])
         print_line(f"  {entry.severity}  {f'{where}  ' if where else ''}{what}")
-    if len(entries) > _FINDINGS_SHOWN:
-        print_line(f"  {words.more_open(session, state, len(entries) - _FINDINGS_SHOWN)}")
+    more = state.open_total - len(entries[:_FINDINGS_SHOWN])
+    if more:
+        print_line(f"  {words.more_open(session, state, more)}")

@@ -88,7 +88,7 @@ def _show(session: Session, state: RemediationState, obstacle: str) -> None:
         "why": _why(state),
         "iteration": f"{state.iteration} of at most {ledger.settings.max_iterations}",
         "open": words.open_words(words.count_open(state)),
-        "findings": str(len(state.feedback_history)),
+        "findings": str(state.findings_total),
         "last update": words.time_words(state.last_update),
         "work tree": ledger.lease.tree,
         "run by": words.holder_words(ledger.lease),
@@ -117,7 +117,7 @@ def _show_open(session: Session, state: RemediationState) -> None:
     from mendloop.cli.printing import print_line, print_table
     from mendloop.core.transitions.ledger import open_entries
 
-    entries = open_entries(state)
+    entries = open_entries(state.feedback_history)
     if not entries:
         return
     print_line()
@@ -126,5 +126,6 @@ def _show_open(session: Session, state: RemediationState) -> None:
         for e in entries[:_FINDINGS_SHOWN]
     ]
     print_table(session, ["severity", "type", "where", "what"], rows)
-    if len(entries) > _FINDINGS_SHOWN:
-        print_line(words.more_open(session, state, len(entries) - _FINDINGS_SHOWN))
+    more = state.open_total - len(entries[:_FINDINGS_SHOWN])
+    if more:
+        print_line(words.more_open(session, state, more))

@@ -18,6 +18,7 @@ _TRANSITIONS: dict[type[Any], tuple[str, Callable[..., Transition]]] = {
     commands.Configure: ("configure", lifecycle.configure),
     commands.Increment: ("increment", lifecycle.increment),
     commands.AppendFeedback: ("append_feedback", ledger.append_feedback),
+    commands.Compress: ("compress", ledger.compress),
     commands.PutState: ("put_state", put.put_state),
     commands.Pause: ("pause", lifecycle.pause),
     commands.Resume: ("resume", lifecycle.resume),

@@ -14,11 +14,13 @@ from datetime import UTC
 import msgspec
 
 from mendloop.core.codec import validated
-from mendloop.core.commands import AppendFeedback, Context
+from mendloop.core.commands import AppendFeedback, Compress, Context
+from mendloop.core.compaction import in_order
 from mendloop.core.errors import ValidationError
 from mendloop.core.findings import RawFinding, Report
 from mendloop.core.fingerprint import fingerprint, number_findings
 from mendloop.core.model import FeedbackEntry, Finding, RemediationState
+from mendloop.core.sealed import Sealed
 from mendloop.core.text import (
     AUTHOR_LIMIT_BYTES,
     COMMENT_ID_LIMIT_BYTES,
@@ -36,6 +38,7 @@ from mendloop.core.transitions.outcome import Transition, ledger_of, require, re
 __all__ = [
     "append_feedback",
     "comment_id_of",
+    "compress",
     "in_utc",
     "merge_reports",
     "open_digest",
@@ -61,7 +64,7 @@ def append_feedback(
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
-    history = History(state.feedback_history, state.iteration)
+    history = History(state, context.sealed)
     ids = [history.deliver(_person_entry(entry, context)) for entry in command.entries]
     tally = history.tally
     result = {"new": tally.new, "known": tally.known, "edited": tally.edited, "ids": ids}
@@ -70,8 +73,8 @@ def append_feedback(
     return Transition(
         state=revise(
             state,
-            ledger,
-            feedback_history=tuple(history.entries),
+            _replace(ledger, findings=history.sealed),
+            feedback_history=in_order(history.entries),
             last_update=context.now,
         ),
         result=result,
@@ -79,23 +82,38 @@ def append_feedback(
     )
 
 
+def compress(state: RemediationState | None, command: Compress, context: Context) -> Transition:
+    """Seal all findings but those that the head always keeps."""
+    del command
+    state = require(state, context)
+    ledger = ledger_of(state, context)
+    if not state.feedback_history:
+        return Transition(state=state, is_changed=False)
+    return Transition(
+        state=revise(state, ledger, last_update=context.now),
+        facts={"findings": state.findings_total},
+        compacts=True,
+    )
+
+
 def merge_reports(
     state: RemediationState, reports: Sequence[Report], context: Context
-) -> tuple[tuple[FeedbackEntry, ...], Tally]:
-    """Take in one review: the history after it, and what changed."""
-    history = History(state.feedback_history, state.iteration)
+) -> tuple[tuple[FeedbackEntry, ...], Sealed, Tally]:
+    """Take in one review: all that is open after it or that it touched, the rest, and a tally."""
+    history = History(state, context.sealed)
+    history.read_open()
     history.report([entry for report in reports for entry in _report_entries(report, context)])
     for report in reports:
         if report.is_complete:
             reviewer = _source(report.reviewer, "", context)
             tools = {_source(report.reviewer, tool, context) for tool in report.tools}
             history.resolve_absent(reviewer, tools)
-    return tuple(history.entries), history.tally
+    return in_order(history.entries), history.sealed, history.tally
 
 
-def open_entries(state: RemediationState) -> list[FeedbackEntry]:
+def open_entries(entries: Iterable[FeedbackEntry]) -> list[FeedbackEntry]:
     """The findings that still count, worst first, and the oldest first among equals."""
-    unresolved = [entry for entry in state.feedback_history if not entry.resolved]
+    unresolved = [entry for entry in entries if not entry.resolved]
     return sorted(unresolved, key=lambda entry: -entry.severity.rank)
 
 

@@ -132,8 +132,9 @@ def increment(state: RemediationState | None, command: Increment, context: Conte
 def _first_step(state: RemediationState, ledger: Ledger) -> StepKind:
     """A fix, where there is something to be fixed; the first iteration reviews first in any case."""
     is_reviewed = bool(ledger.rounds and ledger.rounds[-1].iteration == state.iteration)
-    is_open = any(not entry.resolved for entry in state.feedback_history)
-    return StepKind.FIX if state.iteration and (is_reviewed or is_open) else StepKind.REVIEW
+    return (
+        StepKind.FIX if state.iteration and (is_reviewed or state.open_total) else StepKind.REVIEW
+    )
 
 
 def _limit_reached(state: RemediationState, ledger: Ledger, context: Context) -> Transition:

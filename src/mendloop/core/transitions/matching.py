@@ -9,12 +9,14 @@ one comment id is one finding, of the first of them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 import msgspec
 
-from mendloop.core.model import FeedbackEntry, Finding
+from mendloop.core.compaction import entry_of, lookup_key, open_rows, place_of, taken_out
+from mendloop.core.model import FeedbackEntry, Finding, RemediationState
+from mendloop.core.shelf import Row, Shelf
 from mendloop.core.text import COMMENT_ID_LIMIT_BYTES, Redactor, no_redaction, tidy
 from mendloop.core.vocabulary import Life, Severity
 
@@ -39,18 +41,38 @@ class Tally(msgspec.Struct):
 
 
 class History:
-    """The findings of a task while one command changes them."""
+    """
+    The findings of a task while one command changes them.
 
-    def __init__(self, entries: Sequence[FeedbackEntry], iteration: int) -> None:
-        """Begin with the *entries* of a task that stands at *iteration*."""
-        self.entries = list(entries)
+    Attributes:
+        entries: Those in the head, and those that were read.
+        sealed: Where the others are.
+        tally: What became of what was handed in.
+    """
+
+    def __init__(self, state: RemediationState, shelf: Shelf) -> None:
+        """Begin with the findings that *state* has; others are read from *shelf* where needed."""
+        self.entries = list(state.feedback_history)
         self.tally = Tally()
-        self._iteration = iteration
+        self._iteration = state.iteration
+        self.sealed = state.ledger.findings
+        self._shelf = shelf
         self._by_id: dict[str, int] = {}
         self._by_fingerprint: dict[str, int] = {}
         self._reported: set[int] = set()
-        for place, entry in enumerate(entries):
+        self._numbers: set[int | None] = set()
+        for place, entry in enumerate(self.entries):
             self._index(entry, place)
+
+    def read_open(self) -> None:
+        """
+        Read every open finding that is sealed.
+
+        Raises:
+            Lacking: Sealed documents are needed.
+        """
+        for row in list(open_rows(self.sealed, self._shelf)):
+            self._read(row)
 
     def report(self, entries: Iterable[FeedbackEntry]) -> None:
         """Take in what one review reported: first what is known as it is, then the rest."""
@@ -106,8 +128,32 @@ class History:
                     ),
                 )
 
+    def _read(self, row: Row) -> None:
+        """Take a sealed finding in, unless a newer version of it is here."""
+        if row.number not in self._numbers:
+            entry = entry_of(row)
+            self.sealed = taken_out(self.sealed, [entry])
+            self.entries.append(entry)
+            self._index(entry, len(self.entries) - 1)
+
+    def _place_of_id(self, name: str) -> int | None:
+        if name not in self._by_id:
+            self._look_up(lookup_key(name))
+        return self._by_id.get(name)
+
+    def _place_of_fingerprint(self, name: str) -> int | None:
+        if name not in self._by_fingerprint:
+            self._look_up(name)
+        return self._by_fingerprint.get(name)
+
+    def _look_up(self, key: str) -> None:
+        row = self._shelf.find(key)
+        if row is not None:
+            self._read(row)
+
     def _index(self, entry: FeedbackEntry, place: int) -> None:
         self._by_id[entry.pr_comment_id] = place
+        self._numbers.add(place_of(entry))
         if isinstance(entry.mendloop, Finding):
             self._by_fingerprint.setdefault(entry.mendloop.fingerprint, place)
 
@@ -124,7 +170,7 @@ class History:
         if place is not None:
             return place
         for name in _names(entry):
-            place = self._by_id.get(name)
+            place = self._place_of_id(name)
             if place is not None and self._may_be(place, entry):
                 return place
         return None
@@ -139,7 +185,7 @@ class History:
     def _place_by_fingerprint(self, entry: FeedbackEntry) -> int | None:
         if not isinstance(entry.mendloop, Finding):
             return None
-        place = self._by_fingerprint.get(entry.mendloop.fingerprint)
+        place = self._place_of_fingerprint(entry.mendloop.fingerprint)
         if place in self._reported and _words(self.entries[place]) != _words(entry):
             return None
         return place
@@ -164,10 +210,13 @@ class History:
 
     def _free_name(self, entry: FeedbackEntry) -> str:
         """The comment id it came with, or one of its own where another finding has that."""
-        name = next((name for name in _names(entry) if name not in self._by_id), None)
+        names = (name for name in _names(entry) if self._place_of_id(name) is None)
+        name = next(names, None)
+        count = len(self._by_id)
         while name is None:
-            name = _with_suffix(entry.pr_comment_id, f"{_owner(entry)} {len(self._by_id)}")
-            name = name if name not in self._by_id else None
+            count += 1
+            name = _with_suffix(entry.pr_comment_id, f"{_owner(entry)} {count}")
+            name = name if self._place_of_id(name) is None else None
         return name
 
     def _seen_again(self, place: int, entry: FeedbackEntry) -> None:

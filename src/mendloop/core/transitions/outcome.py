@@ -8,6 +8,7 @@ import msgspec
 
 from mendloop.core.commands import Context
 from mendloop.core.errors import LeaseHeld, LeaseLost, StateNotFound, TaskEnded, TaskPaused
+from mendloop.core.migrations import migrated
 from mendloop.core.model import LEDGER_SCHEMA, STATE_VERSION, Ledger, RemediationState, Settings
 from mendloop.core.run import Child, Lease
 from mendloop.core.text import ERROR_MESSAGE_LIMIT_BYTES, tidy
@@ -43,6 +44,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
         is_changed: False where there is nothing to write.
         leaves_record: False for heartbeats and the like, which are no part of the history.
         refusal: Set where the caller is told no, and the state changes all the same.
+        compacts: Whether all findings are to leave the head that need not stay in it.
     """
 
     state: RemediationState
@@ -51,12 +53,13 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     is_changed: bool = True
     leaves_record: bool = True
     refusal: str = ""
+    compacts: bool = False
 
 
 def ledger_of(state: RemediationState, context: Context) -> Ledger:
-    """Our part of *state*; made new for one that another program wrote."""
+    """Our part of *state*, in the newest schema; made new for one that another program wrote."""
     if isinstance(state.mendloop, Ledger):
-        return state.mendloop
+        return migrated(state.mendloop)
     return msgspec.structs.replace(state.ledger, incarnation=context.token)
 
 

@@ -6,9 +6,11 @@ import msgspec
 
 from mendloop.core.codec import decode_state, encode_state
 from mendloop.core.commands import Context, PutState
+from mendloop.core.compaction import entry_of, in_order, lookup_key, place_of, taken_out
 from mendloop.core.errors import RevisionConflict, StateError, StateExists, ValidationError
 from mendloop.core.model import FeedbackEntry, Finding, Ledger, RemediationState
 from mendloop.core.run import Lease
+from mendloop.core.sealed import Sealed
 from mendloop.core.text import (
     AUTHOR_LIMIT_BYTES,
     DESCRIPTION_LIMIT_BYTES,
@@ -52,9 +54,9 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
             f"the state names task {given.task_id!a}, not {context.task_id!a}",
             task_id=context.task_id,
         )
-    given = _cleaned(given, state, context)
+    given, replaced = _placed(_cleaned(given, state, context), state, context)
     _refuse_equal_ids(given)
-    _refuse_unclean_end(state, given)
+    _refuse_unclean_end(state, given, replaced)
     mine = ledger_of(given, context)
     if state is None:
         if mine.commit:
@@ -62,14 +64,28 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
                 f"task {context.task_id} is gone since it was read", task_id=context.task_id
             )
         ours = _replace(
-            mine, incarnation=context.token, commit=0, lease=Lease(), commits=(), sealed=()
+            mine,
+            incarnation=context.token,
+            commit=0,
+            lease=Lease(),
+            commits=(),
+            findings=Sealed(),
+            log=Sealed(),
+            sealed=(),
         )
     else:
         kept = ledger_of(state, context)
         _refuse_stale(state, given, context)
         check_not_run_by_others(state, kept, None)
         _refuse_loss(state, given)
-        ours = _replace(mine, lease=kept.lease, commits=kept.commits, sealed=kept.sealed)
+        ours = _replace(
+            mine,
+            lease=kept.lease,
+            commits=kept.commits,
+            findings=taken_out(kept.findings, replaced),
+            log=kept.log,
+            sealed=kept.sealed,
+        )
     return Transition(
         state=_readable(revise(given, ours, last_update=context.now)),
         facts={"iteration": given.iteration, "status": given.status},
@@ -135,6 +151,26 @@ def _cleaned(
     )
 
 
+def _placed(
+    given: RemediationState, stored: RemediationState | None, context: Context
+) -> tuple[RemediationState, list[FeedbackEntry]]:
+    """The state with every finding under its number, and the sealed ones that it replaces."""
+    replaced = []
+    places = {e.pr_comment_id: place_of(e) for e in stored.feedback_history} if stored else {}
+    entries = []
+    for entry in given.feedback_history:
+        place = places.get(entry.pr_comment_id)
+        if entry.pr_comment_id not in places:
+            row = context.sealed.find(lookup_key(entry.pr_comment_id))
+            place = row.number if row else None
+            replaced += [entry_of(row)] if row else []
+        if isinstance(entry.mendloop, Finding):
+            entries.append(_replace(entry, mendloop=_replace(entry.mendloop, place=place)))
+        else:
+            entries.append(entry)
+    return _replace(given, feedback_history=in_order(entries)), replaced
+
+
 def _refuse_stale(state: RemediationState, given: RemediationState, context: Context) -> None:
     if not isinstance(given.mendloop, Ledger) and isinstance(state.mendloop, Ledger):
         raise StateExists(f"task {context.task_id} exists already", task_id=context.task_id)
@@ -162,9 +198,13 @@ def _refuse_equal_ids(given: RemediationState) -> None:
         )
 
 
-def _refuse_unclean_end(state: RemediationState | None, given: RemediationState) -> None:
+def _refuse_unclean_end(
+    state: RemediationState | None, given: RemediationState, replaced: list[FeedbackEntry]
+) -> None:
     is_new = state is None or state.status is not Status.COMPLETED
     count = sum(not entry.resolved for entry in given.feedback_history)
+    if state is not None:
+        count += sum(taken_out(state.ledger.findings, replaced).open)
     if is_new and given.status is Status.COMPLETED and count:
         raise ValidationError(
             f"{count} findings are open: a task is completed once all of them are resolved",

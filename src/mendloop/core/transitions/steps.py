@@ -62,9 +62,10 @@ def record_review(
     """
     state, ledger = _held(state, command.generation, context)
     step = _begun(state, ledger, StepKind.REVIEW)
-    entries, tally = merge_reports(state, command.reports, context)
+    entries, sealed, tally = merge_reports(state, command.reports, context)
     problems = [f"{r.reviewer}: {r.problem}" for r in command.reports if not r.is_complete]
-    ledger = _replace(ledger, sources=_sources(state, ledger, command, context))
+    sources = _sources(state, ledger, command, context)
+    ledger = _replace(ledger, sources=sources, findings=sealed)
     facts = {"iteration": state.iteration, "open": sum(not e.resolved for e in entries)}
     facts |= {name: getattr(tally, name) for name in ("new", "resolved", "reopened")}
     errors = state.error_messages

@@ -1,0 +1,36 @@
+"""
+From each schema of our part of a state to the next: one pure function for each step.
+
+A state is migrated when it is written, never when it is read. There is no way back: what a newer
+mendloop wrote is shown and left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from mendloop.core.model import LEDGER_SCHEMA, Ledger
+
+__all__ = ["migrated"]
+
+
+def migrated(ledger: Ledger) -> Ledger:
+    """Return *ledger* in the newest schema; one that is in it, or in a newer one, as it is."""
+    while ledger.schema < LEDGER_SCHEMA:
+        ledger = _STEPS[ledger.schema](ledger)
+    return ledger
+
+
+def _from_1_to_2(ledger: Ledger) -> Ledger:
+    """
+    What schema 1 sealed stays where it is, and is read from there.
+
+    Findings and commits that leave the head from now on are sealed as schema 2 does it, which no
+    writer of schema 1 may write over.
+    """
+    return msgspec.structs.replace(ledger, schema=2, min_writer=2)
+
+
+_STEPS: dict[int, Callable[[Ledger], Ledger]] = {1: _from_1_to_2}

@@ -1,0 +1,231 @@
+"""Whatever leaves the head is read back as it was, and the worst open findings never leave it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty_store import FULL, FaultyStore, in_turn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from states import entry
+
+from mendloop.core.codec import encode_state
+from mendloop.core.compaction import HEAD_FINDINGS_BYTES
+from mendloop.core.errors import StateError
+from mendloop.core.model import FeedbackEntry, Settings
+from mendloop.core.vocabulary import Severity
+from mendloop.findings import Which
+from mendloop.manager import StateManager
+from mendloop.stores.port import Store
+from mendloop.stores.sqlite import open_sqlite
+
+Manage = Callable[..., StateManager]
+
+_NAMES = st.integers(0, 60).map("c{}".format)
+_SEVERITIES = st.sampled_from(Severity)
+_APPEND = st.tuples(
+    st.just("append"),
+    st.lists(st.tuples(_NAMES, _SEVERITIES, st.integers(0, 40)), min_size=1, max_size=12),
+)
+_RESOLVE = st.tuples(st.just("resolve"), _NAMES)
+_COMPRESS = st.tuples(st.just("compress"), st.none())
+_INCREMENT = st.tuples(st.just("increment"), st.none())
+_OPERATIONS = st.lists(st.one_of(_APPEND, _APPEND, _RESOLVE, _COMPRESS, _INCREMENT), max_size=40)
+
+
+def told(given_entry: FeedbackEntry) -> tuple[str, Severity, str, bool]:
+    """What a reader sees of a finding."""
+    return (
+        given_entry.pr_comment_id,
+        given_entry.severity,
+        given_entry.description,
+        given_entry.resolved,
+    )
+
+
+async def check(manager: StateManager, expected: dict[str, tuple[Severity, str, bool]]) -> None:
+    """Compare all that is read back with what was put in, and look into the head."""
+    state = await manager.require_state("t")
+    read = [told(found) for found in await manager.get_feedback_history("t")]
+    assert [(name, *rest) for name, rest in expected.items()] == read
+    counts = [
+        sum(s is severity and not resolved for s, _, resolved in expected.values())
+        for severity in Severity
+    ]
+    assert tuple(counts) == state.open_counts
+    assert len(expected) == state.findings_total
+    worst = max((s.rank for s, _, resolved in expected.values() if not resolved), default=None)
+    kept = [e.severity.rank for e in state.feedback_history if not e.resolved]
+    assert worst == max(kept, default=None)
+    still_open = [name for name, (_, _, resolved) in expected.items() if not resolved]
+    assert still_open == [e.pr_comment_id for e in await manager.open_findings(state)]
+
+
+async def run_operations(store: Store, operations: list[tuple[str, Any]]) -> None:
+    """Apply *operations* with two managers in turn, one of which has nothing at hand."""
+    expected: dict[str, tuple[Severity, str, bool]] = {}
+    managers = [StateManager(store), StateManager(store)]
+    await managers[0].create_task("t", settings=Settings(max_iterations=10_000))
+    for number, (name, asked) in enumerate(operations):
+        manager = managers[number % 2]
+        if name == "append":
+            entries = [
+                entry(known, severity=severity, description=f"{known} {'x' * (length * 40)}")
+                for known, severity, length in asked
+            ]
+            await manager.append_feedback("t", *entries)
+            expected |= {e.pr_comment_id: (e.severity, e.description, False) for e in entries}
+        elif name == "resolve":
+            state = await manager.require_state("t")
+            in_head = {e.pr_comment_id: e for e in state.feedback_history}
+            if asked in in_head:
+                await resolve(manager, asked)
+                expected[asked] = (*expected[asked][:2], True)
+        elif name == "compress":
+            await manager.compress_feedback_history("t")
+        else:
+            await manager.increment_iteration("t")
+        await check(manager, expected)
+    await check(StateManager(store), expected)
+    for manager in managers:
+        await manager.close()
+
+
+async def resolve(manager: StateManager, name: str) -> None:
+    """Resolve a finding in the head the way that another program does: by a whole state."""
+    import msgspec
+
+    state = await manager.require_state("t")
+    entries = tuple(
+        msgspec.structs.replace(e, resolved=e.resolved or e.pr_comment_id == name)
+        for e in state.feedback_history
+    )
+    await manager.create_or_update_state(msgspec.structs.replace(state, feedback_history=entries))
+
+
+@settings(max_examples=100)
+@given(operations=_OPERATIONS)
+def test_what_was_put_in_is_read_back_in_order(
+    operations: list[tuple[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Any sequence of appends, edits, resolutions and compactions; the worst open are in the head."""
+
+    async def run(path: Path) -> None:
+        store = await open_sqlite(path)
+        try:
+            await run_operations(store, operations)
+        finally:
+            await store.close()
+
+    asyncio.run(run(tmp_path_factory.mktemp("compaction") / "state.db"))
+
+
+async def test_the_head_stays_small_however_many_findings_there_are(
+    store: FaultyStore, manager: StateManager, scaled: Callable[[int, int], int]
+) -> None:
+    """All are read back in order, page by page; the head is bounded, and all are known again."""
+    count = scaled(20_000, 2_000)
+    await manager.create_task("t")
+    for first in range(0, count, 50):
+        await manager.append_feedback(
+            "t", *(entry(f"c{n}", severity=Severity.CRITICAL) for n in range(first, first + 50))
+        )
+    state = await manager.require_state("t")
+    assert len(encode_state(state)) < HEAD_FINDINGS_BYTES + 20_000
+    assert count == state.open_total == state.findings_total
+    names: list[str] = []
+    cursor = None
+    while True:
+        page = await manager.find("t", Which(severity=Severity.CRITICAL), limit=700, cursor=cursor)
+        names += [found.pr_comment_id for found in page.entries]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert [f"c{n}" for n in range(count)] == names
+    again = StateManager(store)
+    for number in range(0, count, count // 20):
+        known = await again.append_feedback("t", entry(f"c{number}", severity=Severity.CRITICAL))
+        assert (0, 1) == (known["new"], known["known"])
+    assert count == (await again.require_state("t")).findings_total
+
+
+async def test_a_repeat_is_known_after_two_reads_at_most(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """With nothing at hand: the finding of a redelivery, and the answer to an old operation id."""
+    await manager.create_task("t", settings=Settings(max_iterations=10_000))
+    for first in range(0, 3000, 10):
+        await manager.append_feedback(
+            "t", *(entry(f"c{n}") for n in range(first, first + 10)), op_id=f"op{first}"
+        )
+    reads: list[str] = []
+    get = store.get
+
+    async def counting(kind: str, key: str) -> Any:
+        reads.append(kind)
+        return await get(kind, key)
+
+    store.get = counting  # type: ignore[method-assign]
+    for number in (0, 740, 1500, 2950, 2999):
+        reads.clear()
+        await manage(store).append_feedback("t", entry(f"c{number}"))
+        assert reads.count("chunk") <= 2
+        reads.clear()
+        told_again = await manage(store).append_feedback(
+            "t", entry("never"), op_id=f"op{number // 10 * 10}"
+        )
+        assert 10 == told_again["new"]
+        assert reads.count("chunk") <= 2
+
+
+@pytest.mark.parametrize(("kind", "which"), [("chunk", 0), ("chunk", 1), ("head", 0)])
+async def test_a_failed_compaction_loses_nothing(
+    store: FaultyStore, manager: StateManager, manage: Manage, kind: str, which: int
+) -> None:
+    """The disk fills up at one of the documents of a compaction: the next one succeeds."""
+    await manager.create_task("t")
+    for first in range(0, 700, 20):
+        await manager.append_feedback("t", *(entry(f"c{n}") for n in range(first, first + 20)))
+    store.choose = in_turn([None] * which + [FULL], kind=kind)
+    with pytest.raises(StateError):
+        await manager.compress_feedback_history("t")
+    read = await manage(store).get_feedback_history("t")
+    assert [f"c{n}" for n in range(700)] == [found.pr_comment_id for found in read]
+    store.choose = in_turn([])
+    assert 700 == await manage(store).compress_feedback_history("t")
+    read = await manager.get_feedback_history("t")
+    assert [f"c{n}" for n in range(700)] == [found.pr_comment_id for found in read]
+
+
+async def test_two_compactions_at_once_double_nothing(store: FaultyStore, manage: Manage) -> None:
+    """One is first, the other decides again: each finding is there once."""
+    one, other = manage(store), manage(store)
+    await one.create_task("t")
+    await one.append_feedback("t", *(entry(f"c{n}") for n in range(300)))
+    await asyncio.gather(one.compress_feedback_history("t"), other.compress_feedback_history("t"))
+    read = await one.get_feedback_history("t")
+    assert [f"c{n}" for n in range(300)] == [found.pr_comment_id for found in read]
+
+
+async def test_a_reader_is_never_torn(store: FaultyStore, manage: Manage) -> None:
+    """Who reads while chunks are made anew and removed gets every finding, in order."""
+    writer, reader = manage(store), manage(store)
+    await writer.create_task("t")
+
+    async def write() -> None:
+        for first in range(0, 3000, 25):
+            await writer.append_feedback("t", *(entry(f"c{n}") for n in range(first, first + 25)))
+
+    writing = asyncio.create_task(write())
+    count = 0
+    while not writing.done():
+        read = [found.pr_comment_id for found in await reader.get_feedback_history("t")]
+        assert [f"c{n}" for n in range(len(read))] == read
+        assert len(read) >= count
+        count = len(read)
+        await asyncio.sleep(0)
+    await writing
