@@ -31,7 +31,7 @@ from mendloop.core.errors import (
 from mendloop.core.model import Change, RemediationState
 from mendloop.core.names import HEAD, QUARANTINE, head_name, quarantine_key
 from mendloop.core.outside import outside_change
-from mendloop.core.shelf import Lacking, Opened, OpenedIndex
+from mendloop.core.shelf import Held, Lacking, Unreadable
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
@@ -207,7 +207,7 @@ class GroupCommitter:
             requests = [msgspec.structs.replace(r, may_repeat=True) for r in requests]
         older = await self._older_operations(state, requests)
         token = secrets.token_hex(8)
-        read: dict[str, Opened | OpenedIndex] = {}
+        read: dict[str, Held] = {}
         while True:
             try:
                 return fold(
@@ -222,8 +222,24 @@ class GroupCommitter:
                     outside=stored.outside if stored else None,
                 )
             except Lacking as lacking:
-                incarnation = state.ledger.incarnation if state else ""
-                read |= await self._sealed.fetch(task_id, incarnation, lacking.pointers)
+                read |= await self._fetch(task_id, stored, lacking)
+
+    async def _fetch(
+        self, task_id: str, stored: Stored | None, lacking: Lacking
+    ) -> dict[str, Held]:
+        """
+        Read sealed documents that a decision on *stored* needs.
+
+        Raises:
+            RevisionConflict: One is gone, since *stored* has passed.
+        """
+        assert stored is not None  # noqa: S101 - nothing is sealed of a task that is not there
+        read = await self._sealed.fetch(stored.state, lacking.pointers)
+        if any(isinstance(held, Unreadable) for held in read.values()):
+            newest = await self._store.get(HEAD, head_name(task_id))
+            if newest is None or newest.revision != stored.document.revision:
+                raise RevisionConflict(f"task {task_id} moved while its history was read")
+        return read
 
     async def _older_operations(
         self, state: RemediationState | None, requests: list[Request]

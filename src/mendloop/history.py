@@ -13,7 +13,7 @@ from mendloop.core.errors import DeserializationError, HistoryDamaged
 from mendloop.core.model import Change, ChunkRef, Commit, FeedbackEntry, Ledger, RemediationState
 from mendloop.core.names import CHUNK, chunk_key
 from mendloop.core.sealed import SealedChunk, SealedTail
-from mendloop.core.shelf import Opened, Row
+from mendloop.core.shelf import Opened, Row, Unreadable
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.port import Store
 
@@ -117,9 +117,10 @@ class SealedHistory:
     async def _rows(
         self, state: RemediationState, pointer: SealedChunk | SealedTail
     ) -> dict[int, Row]:
-        incarnation = state.ledger.incarnation
-        fetched = await self._sealed.fetch(state.task_id, incarnation, [pointer])
+        fetched = await self._sealed.fetch(state, [pointer])
         opened = fetched[pointer.digest]
+        if isinstance(opened, Unreadable):
+            raise opened.error
         assert isinstance(opened, Opened)  # noqa: S101 - a digest names one content
         return opened.rows
 

@@ -8,11 +8,20 @@ from collections import OrderedDict
 from collections.abc import Iterable, MutableMapping, Sequence
 
 from mendloop.core.errors import DeserializationError, DocumentExists, HistoryDamaged, StateError
+from mendloop.core.model import RemediationState
 from mendloop.core.names import CHUNK
 from mendloop.core.sealed import SealedIndex
 from mendloop.core.sealing import Document as SealedDocument
-from mendloop.core.sealing import sealed_key
-from mendloop.core.shelf import Opened, OpenedIndex, Pointer, open_chunk, open_index
+from mendloop.core.sealing import pointers_of, sealed_key
+from mendloop.core.shelf import (
+    Held,
+    Opened,
+    OpenedIndex,
+    Pointer,
+    Unreadable,
+    open_chunk,
+    open_index,
+)
 from mendloop.crashpoints import reach
 from mendloop.stores.port import Document, Store
 
@@ -38,32 +47,26 @@ class SealedStore:
     def __init__(self, store: Store) -> None:
         """Work on *store*."""
         self._store = store
-        self._kept: OrderedDict[str, Opened | OpenedIndex] = OrderedDict()
+        self._kept: OrderedDict[str, Held] = OrderedDict()
         self._written: OrderedDict[str, Document] = OrderedDict()
 
     @property
-    def at_hand(self) -> MutableMapping[str, Opened | OpenedIndex]:
+    def at_hand(self) -> MutableMapping[str, Held]:
         """What need not be read, by digest."""
         return self._kept
 
-    async def fetch(
-        self, task_id: str, incarnation: str, pointers: Sequence[Pointer]
-    ) -> dict[str, Opened | OpenedIndex]:
+    async def fetch(self, state: RemediationState, pointers: Sequence[Pointer]) -> dict[str, Held]:
         """
         Read documents.
 
         Returns:
-            All of them by digest, whether there is room to keep them or not.
-
-        Raises:
-            HistoryDamaged: One is missing or damaged.
+            All of them by digest, whether there is room to keep them or not; those too that are
+            missing or damaged.
         """
-        fetched: dict[str, Opened | OpenedIndex] = {}
+        fetched: dict[str, Held] = {}
         for at in range(0, len(pointers), _READ_AT_ONCE):
             batch = pointers[at : at + _READ_AT_ONCE]
-            opened = await asyncio.gather(
-                *(self._read(task_id, incarnation, pointer) for pointer in batch)
-            )
+            opened = await asyncio.gather(*(self._read(state, pointer) for pointer in batch))
             fetched |= {p.digest: o for p, o in zip(batch, opened, strict=True)}
         return fetched
 
@@ -90,22 +93,15 @@ class SealedStore:
                 if document is not None:
                     await self._store.delete(document)
 
-    async def _read(self, task_id: str, incarnation: str, pointer: Pointer) -> Opened | OpenedIndex:
+    async def _read(self, state: RemediationState, pointer: Pointer) -> Held:
         kept = self._kept.get(pointer.digest)
         if kept is not None:
             self._kept.move_to_end(pointer.digest)
             return kept
-        key = sealed_key(task_id, incarnation, pointer)
+        key = sealed_key(state.task_id, state.ledger.incarnation, pointer)
         document = await self._store.get(CHUNK, key)
-        first, last = _range(pointer)
         if document is None:
-            raise HistoryDamaged(
-                f"the history of task {task_id} lacks {CHUNK} {key}: put it back from a copy, or "
-                f"see what is left with `mendloop doctor {task_id}`",
-                first=first,
-                last=last,
-                task_id=task_id,
-            )
+            return _unreadable(state, pointer, f"there is no {CHUNK} {key}")
         try:
             opened: Opened | OpenedIndex
             if isinstance(pointer, SealedIndex):
@@ -113,16 +109,11 @@ class SealedStore:
             else:
                 opened = open_chunk(document.body, pointer.digest)
         except DeserializationError as error:
-            raise HistoryDamaged(
-                f"the {CHUNK} {key} of task {task_id} is damaged: {error}",
-                first=first,
-                last=last,
-                task_id=task_id,
-            ) from error
+            return _unreadable(state, pointer, f"{CHUNK} {key} is damaged, {error}")
         self._keep(pointer.digest, opened)
         return opened
 
-    def _keep(self, digest: str, opened: Opened | OpenedIndex) -> None:
+    def _keep(self, digest: str, opened: Held) -> None:
         self._kept[digest] = opened
         self._kept.move_to_end(digest)
         while sum(map(_held_bytes, self._kept.values())) > _KEPT_BYTES and len(self._kept) > 1:
@@ -141,10 +132,22 @@ def _opened(document: SealedDocument) -> Opened | OpenedIndex:
     return Opened(document.body)
 
 
-def _held_bytes(opened: Opened | OpenedIndex) -> int:
-    packed = opened.records if isinstance(opened, OpenedIndex) else opened.body
+def _held_bytes(held: Held) -> int:
+    if isinstance(held, Unreadable):
+        return 0
+    packed = held.records if isinstance(held, OpenedIndex) else held.body
     return len(packed) * _UNPACKED_TIMES
 
 
-def _range(pointer: Pointer) -> tuple[int, int]:
-    return (0, 0) if isinstance(pointer, SealedIndex) else (pointer.first, pointer.last)
+def _unreadable(state: RemediationState, pointer: Pointer, why: str) -> Unreadable:
+    part = "commits" if pointer in pointers_of(state.ledger.log) else "findings"
+    if isinstance(pointer, SealedIndex):
+        first, last, what = 0, 0, f"the keys of its {part}"
+    else:
+        first, last = pointer.first, pointer.last
+        what = f"{part} {first} to {last}"
+    message = (
+        f"the history of task {state.task_id} lacks {what}: {why}; put it back from a copy, or see "
+        f"what is left with `mendloop doctor {state.task_id}`"
+    )
+    return Unreadable(HistoryDamaged(message, first=first, last=last, task_id=state.task_id))

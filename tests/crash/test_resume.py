@@ -28,15 +28,17 @@ MET_ONCE = {"task-created", "lease-acquired", "loop-finished", "lease-released"}
 IN_A_RUN = tuple(point for point in CRASH_POINTS if point != "chunk-written")
 
 TIMES = {"timestamp", "last_update", "at", "started_at", "budget_from", "begun_at"}
-OPERATION_IDS = {"op_id", "id", "incarnation"}
+OPERATION_IDS = {"op_id", "id", "incarnation", "keys"}
+PACKED = {"digest", "size_bytes"}
 
 
 def without_times_ids_and_lease(state: dict[str, Any]) -> dict[str, Any]:
     """
     Take out what may differ: times, operation ids, lease.
 
-    A commit's digest is over a state with times in it: the last one is verified, then all are left
-    out as the times that they stand for. A task's incarnation is the id of its first commit, which
+    A commit's digest is over a state with times in it, and a chunk's over commits: the last state's
+    is verified, then all are left out as the times that they stand for, and so are sizes of what
+    times are spelled in and the operation ids' own digests. A task's incarnation is the id of its first commit, which
     a long run has sealed.
     """
     decoded = decode_state(json.dumps(state).encode())
@@ -54,7 +56,7 @@ def _strip(value: Any, key: str = "") -> Any:
         return {
             name: _strip(member, name)
             for name, member in value.items()
-            if name not in TIMES | OPERATION_IDS | {"digest"}
+            if name not in TIMES | OPERATION_IDS | PACKED
         }
     if isinstance(value, list):
         return [_strip(member) for member in value]

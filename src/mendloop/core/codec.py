@@ -332,7 +332,10 @@ def _write(value: Carrying) -> msgspec.Raw:
     omit = value.__struct_config__.omit_defaults
     for field in _fields(type(value)):
         member = getattr(value, field.name)
-        if member is msgspec.UNSET or (omit and member == defaults.get(field.name, msgspec.UNSET)):
+        default = defaults.get(field.name, msgspec.UNSET)
+        # A struct is left out as msgspec leaves it out: where it is the default itself.
+        is_default = member is default or (not isinstance(member, Carrying) and member == default)
+        if member is msgspec.UNSET or (omit and is_default):
             continue
         members[field.name] = _write_member(field, member)
     if isinstance(value.extra, dict):

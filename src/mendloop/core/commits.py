@@ -22,14 +22,15 @@ from mendloop.core.commands import Command, Context
 from mendloop.core.compaction import Compacted, compact
 from mendloop.core.errors import (
     DeserializationError,
+    HistoryDamaged,
     MaxIterationsReached,
     StateError,
     ValidationError,
 )
 from mendloop.core.model import Change, ChunkRef, Commit, Ledger, RemediationState
 from mendloop.core.sealed import Sealed
-from mendloop.core.sealing import Document, Seal, Sealer, pointers_of, sealed_key
-from mendloop.core.shelf import Lacking, Opened, OpenedIndex, Row, Shelf
+from mendloop.core.sealing import Document, Seal, Sealer, closed_off, pointers_of, sealed_key
+from mendloop.core.shelf import Held, Lacking, Row, Shelf
 from mendloop.core.text import AUTHOR_LIMIT_BYTES, Redactor, tidy
 from mendloop.core.transitions.dispatch import command_name, transition
 from mendloop.core.transitions.outcome import Transition
@@ -130,7 +131,7 @@ def fold(
     now: datetime,
     token: str,
     redact: Redactor,
-    at_hand: Mapping[str, Opened | OpenedIndex],
+    at_hand: Mapping[str, Held],
     older: Mapping[str, Change],
     outside: Change | None = None,
 ) -> Fold:
@@ -153,10 +154,6 @@ def fold(
     answers: list[Answer] = []
     is_forced = False
     for request in requests:
-        repeated = known.get(request.op_id) or _sealed_change(request, shelves.log)
-        if repeated is not None:
-            answers.append(_repeat(repeated, request, task_id))
-            continue
         context = Context(
             task_id=task_id,
             now=now,
@@ -168,6 +165,10 @@ def fold(
             sealed=shelves.findings,
         )
         try:
+            repeated = known.get(request.op_id) or _sealed_change(request, shelves.log)
+            if repeated is not None:
+                answers.append(_repeat(repeated, request, task_id))
+                continue
             done = transition(state, request.command, context)
         except Lacking:
             raise
@@ -213,9 +214,7 @@ def _dropped(before: RemediationState | None, after: RemediationState | None) ->
     return tuple(sorted(sealed_keys(before) - sealed_keys(after)))
 
 
-def _shelves(
-    state: RemediationState | None, at_hand: Mapping[str, Opened | OpenedIndex]
-) -> Shelves:
+def _shelves(state: RemediationState | None, at_hand: Mapping[str, Held]) -> Shelves:
     findings, log = (state.ledger.findings, state.ledger.log) if state else (Sealed(), Sealed())
     return Shelves(Shelf(findings, at_hand), Shelf(log, at_hand))
 
@@ -355,8 +354,13 @@ def _sealed(
         )
         for commit in ledger.commits[:count]
     ]
-    sealer = Sealer("commits", ledger.log, shelf, seal)
-    sealer.put_away(rows)
+    try:
+        sealer = Sealer("commits", ledger.log, shelf, seal)
+        sealer.put_away(rows)
+    except HistoryDamaged:
+        # The task goes on: what cannot be read stays where it is, and is told by who reads it.
+        sealer = Sealer("commits", closed_off(ledger.log), shelf, seal)
+        sealer.put_away(rows)
     return ledger.commits[count:], sealer.sealed, tuple(sealer.documents)
 
 

@@ -31,6 +31,8 @@ class SealedChunk(Carrying, frozen=True, kw_only=True):
         digest: SHA-256 of its bytes, hex.
         size_bytes: Of its rows, before compression.
         open: Open findings among its rows, as they stand in it.
+        keys: As in `SealedTail`, where no index has them: it was a tail and could not be read when
+            the next one was begun.
     """
 
     first: int
@@ -38,6 +40,7 @@ class SealedChunk(Carrying, frozen=True, kw_only=True):
     digest: str
     size_bytes: int
     open: OpenCounts = NO_OPEN
+    keys: bytes = b""
 
 
 class SealedTail(Carrying, frozen=True, kw_only=True):

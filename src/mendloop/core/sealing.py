@@ -25,6 +25,7 @@ __all__ = [
     "Document",
     "Seal",
     "Sealer",
+    "closed_off",
     "open_counts_of",
     "open_severity",
     "pointers_of",
@@ -242,6 +243,21 @@ def sealed_key(
     """The key of a sealed document."""
     first = 0 if isinstance(pointer, SealedIndex) else pointer.first
     return chunk_key(task_id, incarnation, first, pointer.digest)
+
+
+def closed_off(log: Sealed) -> Sealed:
+    """Return *log* so that rows are put away without its tail or its last chunk being read."""
+    tail = log.tail
+    if tail is None:
+        return log
+    chunk = SealedChunk(
+        first=tail.first,
+        last=tail.last,
+        digest=tail.digest,
+        size_bytes=CHUNK_BYTES,
+        keys=tail.keys,
+    )
+    return _replace(log, tail=None, chunks=(*log.chunks, chunk))
 
 
 def pointers_of(sealed: Sealed) -> tuple[SealedChunk | SealedTail | SealedIndex, ...]:

@@ -11,21 +11,24 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from typing import TypeVar
 
 import msgspec
 
-from mendloop.core.errors import DeserializationError
+from mendloop.core.errors import DeserializationError, StateError
 from mendloop.core.sealed import Sealed, SealedChunk, SealedIndex, SealedTail
 
 __all__ = [
     "INDEX_RECORD_BYTES",
     "KEY_BYTES",
+    "Held",
     "Lacking",
     "Opened",
     "OpenedIndex",
     "Pointer",
     "Row",
     "Shelf",
+    "Unreadable",
     "key_digest",
     "open_chunk",
     "open_index",
@@ -107,6 +110,17 @@ class Opened:
         return {key: row.number for row in rows for key in row.keys}
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """
+    A sealed document that is missing or damaged.
+
+    Attributes:
+        error: What to tell who needs it.
+    """
+
+    error: StateError
+
+
 class OpenedIndex:
     """
     An index, read.
@@ -128,6 +142,12 @@ class OpenedIndex:
             number = int.from_bytes(self.records[at + KEY_BYTES : at + INDEX_RECORD_BYTES], "big")
             found[key] = (*found.get(key, ()), number)
         return found
+
+
+Held = Opened | OpenedIndex | Unreadable
+"""What a shelf has of a document."""
+
+_H = TypeVar("_H", Opened, OpenedIndex)
 
 
 def key_digest(key: str) -> bytes:
@@ -195,7 +215,7 @@ def _check(body: bytes, digest: str) -> None:
 class Shelf:
     """One log's sealed rows, as far as they are at hand."""
 
-    def __init__(self, sealed: Sealed, at_hand: Mapping[str, Opened | OpenedIndex]) -> None:
+    def __init__(self, sealed: Sealed, at_hand: Mapping[str, Held]) -> None:
         """Read *sealed* from the documents *at_hand*, by digest."""
         self._sealed = sealed
         self._at_hand = at_hand
@@ -214,6 +234,11 @@ class Shelf:
             number = opened.by_key.get(key)
             if number is not None:
                 return opened.rows[number]
+        for pointer in self._sealed.chunks:
+            if pointer.keys and _is_among(pointer.keys, digest):
+                opened = self.open(pointer)
+                if key in opened.by_key:
+                    return opened.rows[opened.by_key[key]]
         for number in self._numbers(digest):
             row = self.row(number)
             if row is not None and key in row.keys:
@@ -271,11 +296,10 @@ class Shelf:
 
         Raises:
             Lacking: It is not at hand.
+            HistoryDamaged: It is missing or damaged.
         """
         self.require([pointer])
-        opened = self._at_hand[pointer.digest]
-        assert isinstance(opened, Opened)  # noqa: S101 - a digest names one content
-        return opened
+        return self._at(pointer, Opened)
 
     def open_index(self, pointer: SealedIndex) -> OpenedIndex:
         """
@@ -283,11 +307,17 @@ class Shelf:
 
         Raises:
             Lacking: It is not at hand.
+            HistoryDamaged: It is missing or damaged.
         """
         self.require([pointer])
-        opened = self._at_hand[pointer.digest]
-        assert isinstance(opened, OpenedIndex)  # noqa: S101 - a digest names one content
-        return opened
+        return self._at(pointer, OpenedIndex)
+
+    def _at(self, pointer: Pointer, kind: type[_H]) -> _H:
+        held = self._at_hand[pointer.digest]
+        if isinstance(held, Unreadable):
+            raise held.error
+        assert isinstance(held, kind)  # noqa: S101 - a digest names one content
+        return held
 
     def _numbers(self, digest: bytes) -> Iterator[int]:
         for pointer in reversed(self._sealed.indexes):
