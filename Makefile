@@ -56,6 +56,7 @@ coverage: setup ## Run the tests and show the lines and branches that none of th
 bench: setup ## Print the speed ratios that the project holds itself to
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/cluster.py
+	$(BIN)/python benchmarks/history.py
 
 demo: setup ## Lint a released package in a loop, then a loop that gets nowhere; under 2 minutes
 	$(BIN)/python demo/run.py

@@ -15,8 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +47,19 @@ MANAGER = {"fieldManager": "state-manager", "force": "true"}
 
 
 def main() -> None:
-    """Start a control plane, and measure all in a namespace of it."""
+    """Measure all in a namespace of a control plane."""
+    with cluster() as kubeconfig:
+        asyncio.run(measure(kubeconfig))
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    """Start a control plane; yields a kubeconfig for a namespace of it."""
     with (
         tempfile.TemporaryDirectory(prefix="mendloop-bench-") as folder,
         ControlPlane(Path(folder) / "plane", programs(RELEASES[-1])) as plane,
     ):
-        kubeconfig = plane.kubeconfig(Path(folder) / "config", namespace=plane.namespace())
-        asyncio.run(measure(str(kubeconfig)))
+        yield str(plane.kubeconfig(Path(folder) / "config", namespace=plane.namespace()))
 
 
 async def measure(kubeconfig: str) -> None:

@@ -12,6 +12,7 @@ from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
     from mendloop.core.model import FeedbackEntry
+    from mendloop.findings import FindingsPage
 
 __all__ = ["ISSUE_TYPES", "feedback"]
 
@@ -59,23 +60,54 @@ def add(session: Session, /, task_id: str, op_id: str | None, **said: Any) -> No
 @task_argument
 @click.option("--open", "is_open_only", is_flag=True, help="Only what is not resolved.")
 @click.option("--severity", type=click.Choice(SEVERITIES, case_sensitive=False))
+@click.option("--iteration", type=click.IntRange(min=0), help="Only what came up in this one.")
+@click.option("--author", help="Only what this one reported.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1, max=1000),
+    default=1000,
+    show_default=True,
+    help="Findings a page.",
+)
+@click.option("--after", metavar="CURSOR", help="Go on where the page before ended.")
 @shared_options
 @click.pass_obj
-def list_findings(session: Session, task_id: str, is_open_only: bool, severity: str | None) -> None:
-    """List a task's findings, in the order they came."""
+def list_findings(
+    session: Session,
+    task_id: str,
+    is_open_only: bool,
+    severity: str | None,
+    iteration: int | None,
+    author: str | None,
+    limit: int,
+    after: str | None,
+) -> None:
+    """List a task's findings, in the order they came, a page at a time."""
+    import msgspec
+
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit
     from mendloop.core.codec import encode
+    from mendloop.core.vocabulary import Severity
+    from mendloop.findings import Which
 
-    state = with_manager(session, lambda manager: manager.require_state(task_id))
-    entries = [
-        entry
-        for entry in state.feedback_history
-        if not (is_open_only and entry.resolved) and severity in {None, str(entry.severity)}
-    ]
-    listed = b",".join(map(encode, entries))
-    head = b'{"task_id":"%s","feedback":[' % task_id.encode()
-    emit(session, head + listed + b"]}", lambda: _show(session, entries))
+    which = Which(
+        severity=Severity(severity) if severity else None,
+        is_open=True if is_open_only else None,
+        iteration=iteration,
+        author=author,
+    )
+    page = with_manager(
+        session, lambda manager: manager.find(task_id, which, limit=limit, cursor=after)
+    )
+    listed = b",".join(map(encode, page.entries))
+    following = msgspec.json.encode(page.cursor)
+    data = b'{"task_id":"%s","feedback":[%b],"next_after":%b}' % (
+        task_id.encode(),
+        listed,
+        following,
+    )
+    emit(session, data, lambda: _show(session, task_id, page))
 
 
 def _entry(
@@ -120,11 +152,11 @@ def _read_stdin() -> str:
     return content.decode(errors="replace")
 
 
-def _show(session: Session, entries: list[FeedbackEntry]) -> None:
+def _show(session: Session, task_id: str, page: FindingsPage) -> None:
     from mendloop.cli import words
     from mendloop.cli.printing import print_line, print_table
 
-    if not entries:
+    if not page.entries:
         print_line("no findings")
         return
     rows = [
@@ -138,10 +170,13 @@ def _show(session: Session, entries: list[FeedbackEntry]) -> None:
             words.relative_time(entry.timestamp),
             entry.pr_comment_id,
         ]
-        for entry in entries
+        for entry in page.entries
     ]
     headers = ["severity", "type", "state", "where", "what", "author", "since", "id"]
     print_table(session, headers, rows)
+    if page.cursor is not None:
+        store = session.store_option
+        print_line(f"more: `mendloop feedback list {task_id} --after {page.cursor}{store}`")
 
 
 def _life(entry: FeedbackEntry) -> str:
