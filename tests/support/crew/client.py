@@ -123,7 +123,14 @@ class Client:
     async def _look(self, task_id: str) -> RemediationState | None:
         while True:
             try:
-                return await self._manager.get_state(task_id)
+                state = await self._manager.get_state(task_id)
+                if state is None:
+                    return None
+                # What came after that state is left out: it is told of that one.
+                found = await self._manager.get_feedback_history(task_id)
+                return msgspec.structs.replace(
+                    state, feedback_history=found[: state.findings_total]
+                )
             except StoreUnavailable:
                 await self._pause()
 

@@ -95,8 +95,9 @@ class Log:
         at = time.monotonic_ns()
         answer = Answer(name, self._life, at, number, tries=tries)
         if state is not None:
-            answer.number, answer.findings = state.iteration, len(state.feedback_history)
-            answer.digest = digests_of(state)[-1]
+            answer.number, answer.findings = state.iteration, state.findings_total
+            if len(state.feedback_history) == answer.findings:  # else some have left the head
+                answer.digest = digests_of(state)[-1]
         self._write(answer)
 
     def denied(self, name: str) -> None:

@@ -55,8 +55,11 @@ async def judge_tasks(
     for task_id in task_ids:
         state = await manager.get_state(task_id)
         assert state is not None
+        findings = await manager.get_feedback_history(task_id)
         changes = [change async for commit in manager.commits(state) for change in commit.changes]
         told = {name: seen for name, seen in records.items() if seen.asked.task_id == task_id}
+        # From here on the state has all findings, those that have left the head too.
+        state = msgspec.structs.replace(state, feedback_history=findings)
         faults += _wrong_numbers(told)
         faults += _wrong_findings(told, state)
         faults += _wrong_changes(told, changes, state)
