@@ -56,7 +56,7 @@ async def open_store() -> AsyncIterator[Callable[..., Any]]:
 def long_finding(number: int, **changes: Any) -> FeedbackEntry:
     """A finding of common length, with text of its own."""
     dice = random.Random(number)
-    text = " ".join(dice.choice(_WORDS) for _ in range(40))
+    text = " ".join(dice.choice(_WORDS) for _ in range(60))
     return entry(f"comment-{number}", description=f"{number}: {text}", **changes)
 
 
