@@ -75,6 +75,7 @@ def add(session: Session, /, task_id: str, op_id: str | None, **said: Any) -> No
 def list_findings(
     session: Session,
     task_id: str,
+    *,
     is_open_only: bool,
     severity: str | None,
     iteration: int | None,
