@@ -23,6 +23,8 @@ _COMMANDS = {
     "pause": "control:pause",
     "resume": "control:resume",
     "stop": "control:stop",
+    "export": "exporting:export",
+    "import": "importing:import_",
     "init": "init:init",
     "schema": "schema:schema",
     "completion": "completion:completion",

@@ -26,6 +26,7 @@ __all__ = [
     "own_files",
     "store_spec",
     "with_manager",
+    "with_store",
 ]
 
 _T = TypeVar("_T")
@@ -148,6 +149,33 @@ def with_manager(
     async def act() -> _T:
         async with open_manager(session, must_exist=must_exist) as manager:
             return await action(manager)
+
+    return asyncio.run(act())
+
+
+def with_store(
+    session: Session,
+    action: Callable[[Store], Awaitable[_T]],
+    *,
+    must_exist: bool = True,
+) -> _T:
+    """
+    Run *action* on the store that *session* names.
+
+    Args:
+        must_exist: Make no store where there is none.
+
+    Raises:
+        StoreNotFound: There is no store, and it *must_exist*.
+    """
+    import asyncio
+
+    async def act() -> _T:
+        store = await _open_store(session, must_exist=must_exist)
+        try:
+            return await action(store)
+        finally:
+            await store.close()
 
     return asyncio.run(act())
 

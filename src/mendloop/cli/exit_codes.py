@@ -46,7 +46,7 @@ MEANINGS = {
     ExitCode.PAUSED: "a person paused the task",
     ExitCode.HELD: "another run holds the task or the work tree",
     ExitCode.REFUSED: "refused: invalid input, or the task is not in a state that allows it",
-    ExitCode.UNREADABLE: "the task's state is damaged, or a newer version wrote it",
+    ExitCode.UNREADABLE: "the task's state is damaged, or a newer version wrote it; or a bundle is damaged",
     ExitCode.STORE_FAILED: "the store failed: unavailable, full, read-only, damaged or too new",
     ExitCode.OUTCOME_UNKNOWN: "the store fell silent: ask again with the same operation id",
     ExitCode.NO_ACCESS: "no access to the store: its configuration, the credentials or the permissions "
@@ -71,6 +71,7 @@ ERROR_CODES: dict[type[errors.StateError], ExitCode] = {
     errors.SerializationError: ExitCode.UNREADABLE,
     errors.DeserializationError: ExitCode.UNREADABLE,
     errors.HistoryDamaged: ExitCode.UNREADABLE,
+    errors.BundleDamaged: ExitCode.UNREADABLE,
     errors.ReadOnlyState: ExitCode.UNREADABLE,
     errors.OutcomeUnknown: ExitCode.OUTCOME_UNKNOWN,
     errors.StoreError: ExitCode.STORE_FAILED,

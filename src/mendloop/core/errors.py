@@ -18,6 +18,7 @@ caller would do differently. The tree::
     ├── SerializationError          a state cannot be written in the wire format
     ├── DeserializationError        stored bytes are not a state
     │   └── HistoryDamaged          some commits are missing or damaged; the others can be read
+    ├── BundleDamaged               an export's file is cut or altered; nothing was imported
     ├── ReadOnlyState               written by a newer version: shown, never overwritten
     ├── OutcomeUnknown              the store fell silent; ask again with the same op_id
     ├── StoreError                  the store said no (the specification's KubernetesError)
@@ -44,6 +45,7 @@ from typing import Any
 __all__ = [
     "AccessError",
     "BeingDeleted",
+    "BundleDamaged",
     "DeserializationError",
     "DocumentExists",
     "HistoryDamaged",
@@ -211,6 +213,20 @@ class HistoryDamaged(DeserializationError):
         super().__init__(message, task_id=task_id)
         self.first = first
         self.last = last
+
+
+class BundleDamaged(StateError):
+    """
+    A bundle is cut or altered: nothing of it was imported.
+
+    Attributes:
+        line: The first line that is not as it was written.
+    """
+
+    def __init__(self, message: str, *, line: int, task_id: str = "") -> None:
+        """Keep where it is."""
+        super().__init__(message, task_id=task_id)
+        self.line = line
 
 
 class ReadOnlyState(StateError):

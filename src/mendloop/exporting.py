@@ -1,0 +1,197 @@
+"""Writing the documents of tasks into a bundle, while others go on working on them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from mendloop.core.bundle import BUNDLE_FORMAT, BundleLines, Header
+from mendloop.core.codec import decode_head
+from mendloop.core.errors import HistoryDamaged, StateError, StateNotFound
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, task_of_head
+from mendloop.history import SealedHistory
+from mendloop.sealed_store import SealedStore
+from mendloop.stores.port import Document, Store
+
+__all__ = ["Exported", "Exporter"]
+
+_TASK = "task-id"
+_PAGE = 50
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What an export has written.
+
+    Attributes:
+        tasks: How many.
+        documents: How many.
+        problems: What is damaged and was written as it is, and what could not be.
+    """
+
+    tasks: int
+    documents: int
+    problems: tuple[StateError, ...]
+
+
+class Exporter:
+    """
+    Writes tasks of one store into a bundle.
+
+    What a head points at is read after it. Where a writer meanwhile put something else in its
+    place, the head is read again, and the documents that it points at now are written as well: so
+    the head in the bundle never points at what is not in it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Read from *store*."""
+        self._store = store
+        self._history = SealedHistory(store, SealedStore(store))
+        self._problems: list[StateError] = []
+
+    async def all_tasks(self) -> list[str]:
+        """Name all tasks, those too of which only the history is left, in order."""
+        found = set()
+        async for document in self._listed(HEAD):
+            task_id = task_of_head(document.key)
+            if task_id is None:
+                self._problems.append(_nameless(document.key))
+            else:
+                found.add(task_id)
+        for kind in (CHUNK, QUARANTINE):
+            async for document in self._listed(kind):
+                found |= {document.labels[_TASK]} if _TASK in document.labels else set()
+        return sorted(found)
+
+    async def check(self, task_ids: Sequence[str]) -> None:
+        """
+        Make sure that there are such tasks.
+
+        Raises:
+            StateNotFound: One is not there.
+        """
+        for task_id in task_ids:
+            if await self._store.get(HEAD, head_name(task_id)) is None:
+                raise StateNotFound(task_id=task_id)
+
+    async def write(
+        self,
+        task_ids: Sequence[str],
+        write: Callable[[bytes], object],
+        *,
+        now: datetime,
+        source: str,
+        written_by: str,
+    ) -> Exported:
+        """
+        Write the bundle, line by line.
+
+        Args:
+            task_ids: Which tasks.
+            write: Takes each line.
+            now: When.
+            source: Where from, in words.
+            written_by: The version of mendloop.
+        """
+        lines = BundleLines()
+        header = Header(
+            bundle=BUNDLE_FORMAT,
+            written_at=now,
+            written_by=written_by,
+            source=source,
+            tasks=len(task_ids),
+        )
+        write(lines.header(header))
+        for task_id in task_ids:
+            async for document in self._documents(task_id):
+                write(
+                    lines.document(
+                        task_id,
+                        document.kind,
+                        document.key,
+                        document.body,
+                        fields=dict(sorted(document.fields.items())),
+                        labels=dict(sorted(document.labels.items())),
+                    )
+                )
+        write(lines.trailer())
+        return Exported(
+            tasks=len(task_ids), documents=lines.documents, problems=tuple(self._problems)
+        )
+
+    async def _documents(self, task_id: str) -> AsyncIterator[Document]:
+        """Yield the documents of a task, its head last."""
+        key = head_name(task_id)
+        head = await self._store.get(HEAD, key)
+        written: set[str] = set()
+        while True:
+            missing: list[str] = []
+            async for name, document in self._chunks(task_id, head, written):
+                if document is None:
+                    missing.append(name)
+                else:
+                    written.add(name)
+                    yield document
+            now = await self._store.get(HEAD, key) if missing else head
+            if _revision(now) == _revision(head):
+                break
+            head = now
+        self._problems += [_lacking(task_id, name) for name in missing]
+        async for document in self._listed(QUARANTINE, task_id):
+            yield document
+        if head is not None:
+            yield head
+
+    async def _chunks(
+        self, task_id: str, head: Document | None, written: set[str]
+    ) -> AsyncIterator[tuple[str, Document | None]]:
+        """Yield what *head* points at and is not *written*; all there is, where that cannot be told."""
+        keys = await self._keys(task_id, head)
+        if keys is not None:
+            for key in sorted(keys - written):
+                yield key, await self._store.get(CHUNK, key)
+            return
+        async for document in self._listed(CHUNK, task_id):
+            if document.key not in written:
+                yield document.key, document
+
+    async def _keys(self, task_id: str, head: Document | None) -> frozenset[str] | None:
+        if head is None:
+            return None
+        try:
+            return await self._history.chunk_keys(decode_head(task_id, head.body))
+        except HistoryDamaged as error:
+            self._problems.append(error)
+        except StateError:
+            pass  # a newer or a damaged head is moved as it is
+        return None
+
+    async def _listed(self, kind: str, task_id: str = "") -> AsyncIterator[Document]:
+        labels = {_TASK: task_id} if task_id else {}
+        cursor: str | None = None
+        while True:
+            page = await self._store.list(kind, labels=labels, limit=_PAGE, cursor=cursor)
+            for document in page.documents:
+                yield document
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+
+def _revision(document: Document | None) -> str:
+    return document.revision if document is not None else ""
+
+
+def _nameless(key: str) -> StateError:
+    return StateError(f"the head {key!a} is of no task, and was left out")
+
+
+def _lacking(task_id: str, key: str) -> HistoryDamaged:
+    return HistoryDamaged(
+        f"the history of task {task_id} lacks {CHUNK} {key}, which is not in the bundle either",
+        first=0,
+        last=0,
+        task_id=task_id,
+    )

@@ -1,0 +1,216 @@
+"""Writing the documents of a bundle into a store: whole and unaltered, or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from mendloop.core.bundle import (
+    LINE_LIMIT_BYTES,
+    LineReader,
+    Packed,
+    Verdict,
+    judge,
+    without_holder,
+)
+from mendloop.core.codec import decode_head
+from mendloop.core.errors import (
+    BeingDeleted,
+    DeserializationError,
+    DocumentExists,
+    ReadOnlyState,
+    RevisionConflict,
+    StateError,
+    StateExists,
+    TransitionRefused,
+    ValidationError,
+)
+from mendloop.core.names import HEAD, check_task_id, head_name
+from mendloop.crashpoints import reach
+from mendloop.history import SealedHistory
+from mendloop.sealed_store import SealedStore
+from mendloop.stores.grammar import check_content, check_name
+from mendloop.stores.port import Document, Store
+
+__all__ = ["Importer", "Outcome"]
+
+_OF_ONE_TASK = (
+    BeingDeleted,
+    DeserializationError,
+    ReadOnlyState,
+    StateExists,
+    TransitionRefused,
+    ValidationError,
+)
+"""What is wrong with one task and leaves the others as they are."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What became of one task of a bundle.
+
+    Attributes:
+        task_id: The task.
+        verdict: What was done; None where it was refused.
+        error: Why it was refused, or None.
+    """
+
+    task_id: str
+    verdict: Verdict | None = None
+    error: StateError | None = None
+
+
+class Importer:
+    """
+    Imports bundles into one store.
+
+    The bundle is read twice: nothing is written before all of it was found as it was written. Of a
+    task the history is written first and the head last, so that what a crash leaves behind is
+    pointed at by nobody; the same import again goes on from there.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Write into *store*."""
+        self._store = store
+        self._history = SealedHistory(store, SealedStore(store))
+
+    async def check(self, bundle: BinaryIO) -> dict[str, StateError]:
+        """
+        Read the bundle to its end, and write nothing.
+
+        Returns:
+            The tasks that cannot be imported as the store is now, and why.
+
+        Raises:
+            BundleDamaged: It is cut or altered.
+            ValidationError: A newer mendloop wrote it, or there is what no store takes.
+        """
+        refused: dict[str, StateError] = {}
+        for packed in _documents(bundle):
+            if packed.kind == HEAD:
+                stored = await self._store.get(HEAD, packed.key)
+                try:
+                    judge(packed.task, packed.body, stored.body if stored else None)
+                except _OF_ONE_TASK as error:
+                    refused[packed.task] = error
+        return refused
+
+    async def write(
+        self, bundle: BinaryIO, refused: dict[str, StateError]
+    ) -> AsyncIterator[Outcome]:
+        """
+        Import the bundle, all tasks but those that were *refused*.
+
+        Yields:
+            What became of each task, in the order in which they stand in it.
+        """
+        refused = dict(refused)
+        for packed in _documents(bundle):
+            verdict: Verdict | None = None
+            if packed.task not in refused:
+                try:
+                    verdict = await self._put(packed)
+                except _OF_ONE_TASK as error:
+                    refused[packed.task] = error
+            if packed.kind == HEAD:
+                yield Outcome(task_id=packed.task, verdict=verdict, error=refused.get(packed.task))
+
+    async def _put(self, packed: Packed) -> Verdict | None:
+        if packed.kind == HEAD:
+            return await self._put_head(packed)
+        try:
+            await self._store.create(
+                packed.kind, packed.key, packed.body, fields=packed.fields, labels=packed.labels
+            )
+        except DocumentExists:
+            await self._refuse_other(packed)
+        reach("chunk-written")
+        return None
+
+    async def _refuse_other(self, packed: Packed) -> None:
+        stored = await self._store.get(packed.kind, packed.key)
+        if stored is not None and stored.body != packed.body:
+            raise StateExists(
+                f"the {packed.kind} {packed.key} is there already, with other bytes: it is left as "
+                "it is",
+                task_id=packed.task,
+            )
+
+    async def _put_head(self, packed: Packed) -> Verdict:
+        """Write the head last, on what it was judged against; judge again where that moved."""
+        reach("head-decided")
+        body = without_holder(packed.task, packed.body)
+        while True:
+            stored = await self._store.get(HEAD, packed.key)
+            verdict = judge(packed.task, packed.body, stored.body if stored else None)
+            try:
+                if stored is None:
+                    await self._store.create(
+                        HEAD, packed.key, body, fields=packed.fields, labels=packed.labels
+                    )
+                elif verdict is Verdict.UPDATED:
+                    await self._refuse_fork(packed, stored)
+                    await self._store.replace(
+                        stored, body, fields=packed.fields, labels=packed.labels
+                    )
+            except (DocumentExists, RevisionConflict):
+                continue
+            reach("head-written")
+            return verdict
+
+    async def _refuse_fork(self, packed: Packed, stored: Document) -> None:
+        """Make sure that the bundle's head goes on from the one that is stored."""
+        ours = decode_head(packed.task, stored.body)
+        theirs = decode_head(packed.task, packed.body)
+        number = ours.ledger.commit
+        last = [commit.id for commit in ours.ledger.commits if commit.number == number]
+        async for commit in self._history.commits(theirs, after=number - 1):
+            if [commit.id] == last:
+                return
+            break
+        raise StateExists(
+            f"task {packed.task} is there already, and went on by itself since the two were one: "
+            f"commit {number} differs; it is left as it is",
+            task_id=packed.task,
+        )
+
+
+def _documents(bundle: BinaryIO) -> Iterator[Packed]:
+    """Read a bundle from its beginning to its end; damage is found where it stands."""
+    bundle.seek(0)
+    reader = LineReader()
+    while line := _next_line(bundle, reader):
+        part = reader.read(line)
+        if isinstance(part, Packed):
+            _check(part, reader)
+            yield part
+    reader.end()
+
+
+def _next_line(bundle: BinaryIO, reader: LineReader) -> bytes:
+    try:
+        line = bundle.readline(LINE_LIMIT_BYTES + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        reader.number += 1
+        raise reader.damaged(f"it cannot be unpacked ({error})") from error
+    if len(line) > LINE_LIMIT_BYTES:
+        reader.number += 1
+        raise reader.damaged("the line is longer than any that is written")
+    return line
+
+
+def _check(packed: Packed, reader: LineReader) -> None:
+    """Refuse what no export writes, before anything is written."""
+    try:
+        check_task_id(packed.task)
+        check_name(packed.kind, packed.key)
+        check_content(packed.kind, packed.body, packed.fields, packed.labels)
+    except ValidationError as error:
+        raise reader.damaged(str(error)) from error
+    is_head = packed.key == head_name(packed.task)
+    if is_head != (packed.kind == HEAD) or not packed.key.startswith(f"task-{packed.task}-"):
+        raise reader.damaged(f"the {packed.kind} {packed.key} is none of task {packed.task}")

@@ -1,0 +1,259 @@
+"""Tasks move from store to store with nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from faulty_store import FULL, FaultyStore, in_turn
+from passing_store import PassingStore
+from porter import Porter, documents, kinds
+from states import entry, holder, state
+
+from mendloop.core import commands
+from mendloop.core.bundle import Verdict
+from mendloop.core.codec import decode_head, encode_state
+from mendloop.core.errors import LeaseHeld, StateExists, StateNotFound, StoreFull
+from mendloop.core.model import FeedbackEntry, Settings
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, quarantine_key
+from mendloop.exporting import Exporter
+from mendloop.manager import StateManager
+from mendloop.stores.port import Document, Store
+
+OpenStore = Callable[[str], Awaitable[Store]]
+
+NEWER = (Path(__file__).parents[1] / "golden" / "v2.json").read_bytes()
+
+
+async def told(store: Store, task_id: str) -> tuple[list[FeedbackEntry], list[int]]:
+    """The whole history of a task."""
+    async with StateManager(store) as manager:
+        found = await manager.require_state(task_id)
+        findings = list(await manager.get_feedback_history(task_id))
+        return findings, [commit.number async for commit in manager.commits(found)]
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        pytest.param("sqlite", "other"),
+        pytest.param("sqlite", "configmap", marks=pytest.mark.kubernetes),
+        pytest.param("configmap", "sqlite", marks=pytest.mark.kubernetes),
+    ],
+)
+async def test_an_export_of_the_import_is_equal(
+    open_store: OpenStore,
+    porter: Porter,
+    here: str,
+    there: str,
+    scaled: Callable[[int, int], int],
+) -> None:
+    """Every document arrives byte for byte, and the history is read back where it is then."""
+    one, other = await open_store(here), await open_store(there)
+    count = scaled(1000, 100)
+    await porter.fill(one, count)
+    bundle = await porter.export(one)
+    outcomes = await porter.import_(other, bundle)
+    again = await porter.export(other)
+
+    assert [Verdict.CREATED] * count == [outcome.verdict for outcome in outcomes]
+    assert documents(bundle) == documents(again)
+    assert {CHUNK, HEAD} == {kind for _, kind in kinds(bundle)}
+    for task_id in ("job-0", "job-1", "job-31"):
+        assert await told(one, task_id) == await told(other, task_id)
+
+
+async def test_what_cannot_be_read_is_moved_as_it_is(open_store: OpenStore, porter: Porter) -> None:
+    """A newer state, a damaged one, a copy in quarantine, and a history without its head."""
+    one, other = await open_store("one"), await open_store("other")
+    labels = {"task-id": "42", "team": "x"}
+    await one.create(HEAD, head_name("42"), NEWER, fields={"iteration": "3"}, labels=labels)
+    await one.create(HEAD, head_name("cut"), b'{"task_id":"cut"', labels={"task-id": "cut"})
+    key = quarantine_key("cut", b"\xff\x00")
+    await one.create(QUARANTINE, key, b"\xff\x00", labels={"task-id": "cut"})
+    await porter.fill(one, 2)
+    lost = await one.get(HEAD, head_name("job-1"))
+    assert lost is not None
+    await one.delete(lost)
+    bundle = await porter.export(one)
+    await porter.import_(other, bundle)
+
+    assert documents(bundle) == documents(await porter.export(other))
+    assert ("job-1", CHUNK) in kinds(bundle)
+    assert ("job-1", HEAD) not in kinds(bundle)
+    arrived = await other.get(HEAD, head_name("42"))
+    assert arrived is not None
+    assert (NEWER, {"iteration": "3"}, labels) == (arrived.body, arrived.fields, arrived.labels)
+
+
+async def test_a_run_does_not_hold_the_task_in_the_other_store(
+    open_store: OpenStore, porter: Porter
+) -> None:
+    """The holder stays behind, and nothing else of the head: another run may begin at once."""
+    one, other = await open_store("one"), await open_store("other")
+    acquire = commands.AcquireLease(
+        holder=holder(), ttl_seconds=30, boottime_seconds=1, tree="/home/ann/tree"
+    )
+    await porter.fill(one, 1)
+    async with StateManager(one) as manager:
+        await manager.submit("job-0", acquire)
+    bundle = await porter.export(one)
+    await porter.import_(other, bundle)
+    async with StateManager(other) as manager:
+        lease = (await manager.require_state("job-0")).ledger.lease
+        taken = await manager.submit(
+            "job-0",
+            commands.AcquireLease(holder=holder("t2"), ttl_seconds=30, boottime_seconds=1),
+        )
+    [outcome] = await porter.import_(other, bundle)
+
+    assert (None, 1, "/home/ann/tree") == (lease.holder, lease.generation, lease.tree)
+    assert {"generation": 2} == taken
+    assert Verdict.PRESENT is outcome.verdict
+
+
+async def test_an_older_state_is_brought_up_to_date(open_store: OpenStore, porter: Porter) -> None:
+    """An import on top of an earlier one brings what came since."""
+    one, other = await open_store("one"), await open_store("other")
+    await porter.fill(one, 2)
+    await porter.import_(other, await porter.export(one))
+    async with StateManager(one) as manager:
+        for number in range(40):
+            await manager.append_feedback("job-1", entry(f"later-{number}"))
+    bundle = await porter.export(one)
+    outcomes = await porter.import_(other, bundle)
+
+    assert [Verdict.PRESENT, Verdict.UPDATED] == [outcome.verdict for outcome in outcomes]
+    assert documents(bundle) == documents(await porter.export(other))
+    assert await told(one, "job-1") == await told(other, "job-1")
+
+
+@pytest.mark.parametrize("how", ["newer", "another", "forked", "unreadable", "foreign", "held"])
+async def test_newer_or_other_state_is_not_overwritten(
+    open_store: OpenStore, porter: Porter, how: str
+) -> None:
+    """It is refused by name and stays byte for byte; the other task of the bundle is imported."""
+    one, other = await open_store("one"), await open_store("other")
+    await porter.fill(one, 2)
+    if how not in {"another", "unreadable", "foreign"}:
+        await porter.import_(other, await porter.export(one, "job-0"))
+    async with StateManager(one) as mine, StateManager(other) as theirs:
+        if how in {"forked", "held"}:
+            for _ in range(30):
+                await mine.append_feedback("job-0", entry(f"x{_}"))
+        if how == "held":
+            acquire = commands.AcquireLease(holder=holder(), ttl_seconds=9, boottime_seconds=1)
+            await theirs.submit("job-0", acquire)
+        elif how in {"unreadable", "foreign"}:
+            raw = b"{}" if how == "unreadable" else encode_state(state("job-0"))
+            await other.create(HEAD, head_name("job-0"), raw)
+        else:
+            await theirs.increment_iteration("job-0", max_iterations=9)
+    before = await other.get(HEAD, head_name("job-0"))
+    outcomes = await porter.import_(other, await porter.export(one))
+
+    assert LeaseHeld if how == "held" else StateExists is type(outcomes[0].error)
+    assert outcomes[0].error is not None
+    assert "job-0" in str(outcomes[0].error)
+    assert [None, Verdict.CREATED] == [outcome.verdict for outcome in outcomes]
+    assert before == await other.get(HEAD, head_name("job-0"))
+
+
+async def test_a_task_that_is_not_there_is_named(open_store: OpenStore) -> None:
+    """An export of it is refused before anything is written."""
+    with pytest.raises(StateNotFound, match="nowhere"):
+        await Exporter(await open_store("one")).check(["nowhere"])
+
+
+async def test_an_import_that_failed_is_gone_on_with(open_store: OpenStore, porter: Porter) -> None:
+    """After a full disk the same import again brings what is missing, and nothing twice."""
+    one, inner = await open_store("one"), await open_store("other")
+    await porter.fill(one, 6)
+    bundle = await porter.export(one)
+    for kind, passed in ((CHUNK, 0), (CHUNK, 2), (HEAD, 0), (HEAD, 4)):
+        other = FaultyStore(inner, in_turn([None] * passed + [FULL], kind=kind))
+        with pytest.raises(StoreFull):
+            await porter.import_(other, bundle)
+        for task_id, of_kind in kinds(await porter.export(inner)):
+            assert of_kind != HEAD or await told(one, task_id) == await told(inner, task_id)
+    await porter.import_(inner, bundle)
+
+    assert documents(bundle) == documents(await porter.export(inner))
+
+
+class _Stirred(PassingStore):
+    """A store in which somebody writes whenever a chunk is read."""
+
+    def __init__(self, store: Store, stir: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(store)
+        self._stir = stir
+
+    async def get(self, kind: str, key: str) -> Document | None:
+        if kind == CHUNK:
+            await self._stir()
+        return await super().get(kind, key)
+
+
+async def test_an_export_under_writes_is_whole(open_store: OpenStore, porter: Porter) -> None:
+    """Where chunks are replaced while they are read, the head in the bundle has all it points at."""
+    one, other = await open_store("one"), await open_store("other")
+    written = 0
+    async with StateManager(one) as manager:
+        await manager.create_task("busy", settings=Settings(max_iterations=1000))
+        await manager.append_feedback(
+            "busy", *(entry(f"c{n}", description="x" * 900) for n in range(40))
+        )
+        await manager.compress_feedback_history("busy")
+
+        async def stir() -> None:
+            nonlocal written
+            if written < 200:
+                await manager.append_feedback(
+                    "busy", *(entry(f"w{written + n}", description="x" * 900) for n in range(40))
+                )
+                await manager.compress_feedback_history("busy")
+                written += 40
+
+        bundle = await porter.export(_stirred_by(one, stir), "busy")
+    await porter.import_(other, bundle)
+    findings, commits = await told(other, "busy")
+    head = await other.get(HEAD, head_name("busy"))
+    assert head is not None
+
+    assert written == 200
+    assert () == porter.exported.problems
+    assert decode_head("busy", head.body).findings_total == len(findings)
+    assert len(findings) > 40
+    assert commits == list(range(1, len(commits) + 1))
+
+
+def _stirred_by(store: Store, stir: Callable[[], Awaitable[None]]) -> Store:
+    return _Stirred(store, stir)  # type: ignore[return-value]
+
+
+async def test_a_missing_chunk_is_told_and_the_rest_is_written(
+    open_store: OpenStore, porter: Porter
+) -> None:
+    """What is damaged is moved as it is, and the export says what is lacking."""
+    one = await open_store("one")
+    await porter.fill(one, 2)
+    page = await one.list(CHUNK, labels={"task-id": "job-1"})
+    await one.delete(page.documents[0])
+    bundle = await porter.export(one)
+
+    assert [page.documents[0].key in str(problem) for problem in porter.exported.problems] == [True]
+    assert [HEAD, HEAD] == [kind for _, kind in kinds(bundle) if kind == HEAD]
+
+
+async def test_two_imports_at_once_are_one(open_store: OpenStore, porter: Porter) -> None:
+    """Whoever comes second finds it there."""
+    one, other = await open_store("one"), await open_store("other")
+    await porter.fill(one, 20)
+    bundle = await porter.export(one)
+    told_by = await asyncio.gather(*(porter.import_(other, bundle) for _ in range(3)))
+
+    verdicts = [outcome.verdict for outcomes in told_by for outcome in outcomes]
+    assert 60 == verdicts.count(Verdict.CREATED) + verdicts.count(Verdict.PRESENT)
+    assert documents(bundle) == documents(await porter.export(other))

@@ -1,0 +1,123 @@
+"""Tasks in files: `mendloop export` and `mendloop import`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from cli_user import Quick, User
+
+
+@pytest.fixture
+def tasks(quick: Quick) -> Quick:
+    """Calls the command line, where two tasks are in the usual store."""
+    for task in ("one", "two"):
+        assert 0 == quick("increment", task).code
+    return quick
+
+
+def test_tasks_move_to_another_store(tasks: Quick, user: User) -> None:
+    """They are there with all their history, and the import says what it did."""
+    exported = tasks("export", "--all", "all.jsonl")
+    imported = tasks("import", "all.jsonl", "--store", "sqlite:other.db")
+    again = tasks("import", "all.jsonl", "--store", "sqlite:other.db", "-o", "json")
+
+    assert "all.jsonl: 2 tasks, 2 documents" in exported.out
+    assert (0, "tasks: 2 imported\n", "") == imported
+    assert {"created": [], "updated": [], "present": ["one", "two"], "refused": []} == again.json()
+    for command in ("show", "history"):
+        shown = tasks(command, "two", "--store", "sqlite:other.db", "-o", "json")
+        assert tasks(command, "two", "-o", "json").out == shown.out
+    assert 0o600 == stat.S_IMODE((user.tree / "all.jsonl").stat().st_mode)
+    assert {"all.jsonl", "other.db"} == {path.name for path in user.tree.iterdir()}
+
+
+def test_a_name_in_gz_is_packed(tasks: Quick, user: User) -> None:
+    """Import recognises it by itself, whatever its name is then."""
+    tasks("export", "two", "some.jsonl.gz")
+    packed = (user.tree / "some.jsonl.gz").read_bytes()
+    (user.tree / "renamed").write_bytes(packed)
+
+    header, document, trailer = map(json.loads, gzip.decompress(packed).splitlines())
+    assert (1, 1) == (header["header"]["bundle"], header["header"]["tasks"])
+    assert "two" == document["document"]["task"]
+    assert 1 == trailer["trailer"]["documents"]
+    assert "tasks: 1 imported\n" == tasks("import", "renamed", "--store", "sqlite:other.db").out
+
+
+def test_it_goes_through_a_pipe(user: User) -> None:
+    """A dash is standard output and standard input, and nothing else is written there."""
+    user("increment", "one")
+    exported = user("export", "--all", "-")
+    imported = user("import", "-", "--store", "sqlite:other.db", stdin=exported.out.encode())
+
+    assert (0, "") == (exported.code, exported.err)
+    assert 3 == len(exported.out.splitlines())
+    assert (0, "tasks: 1 imported\n", "") == imported
+
+
+def test_a_refused_task_does_not_stop_the_others(tasks: Quick) -> None:
+    """It is named, with what is there, and the exit code says that not all is done."""
+    tasks("export", "--all", "all.jsonl")
+    tasks("increment", "one", "--store", "sqlite:other.db")
+    done = tasks("import", "all.jsonl", "--store", "sqlite:other.db", "-o", "json")
+
+    assert 11 == done.code
+    assert (["two"], ["one"]) == (done.json()["created"], done.json()["refused"])
+    assert "task one is there already, and is not the one in the bundle" in done.err
+    refusal = json.loads(done.err.splitlines()[1])
+    assert ("StateExists", "one") == (refusal["error"], refusal["task_id"])
+
+
+def test_a_damaged_file_is_refused(tasks: Quick, user: User) -> None:
+    """The place is named, and the other store holds nothing."""
+    tasks("export", "--all", "all.jsonl")
+    content = (user.tree / "all.jsonl").read_bytes()
+    (user.tree / "cut.jsonl").write_bytes(content[:-10])
+    done = tasks("import", "cut.jsonl", "--store", "sqlite:other.db")
+
+    assert (12, "") == (done.code, done.out)
+    assert "line 4 of the bundle, after a document of task two: the line is cut" in done.err
+    assert [] == tasks("list", "--store", "sqlite:other.db", "-o", "json").json()["tasks"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("export", "file"), 2, "name the tasks, or all of them with --all"),
+        (("export", "one", "--all", "file"), 2, "name the tasks, or all of them with --all"),
+        (("export", "none", "file"), 3, "there is no task none"),
+        (("export", "NO", "file"), 11, "task id 'NO'"),
+        (("export", "one", "no/such/folder"), 16, "No such file or directory"),
+        (("import", "none"), 2, "does not exist"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    tasks: Quick, user: User, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """No file is left behind that looks like an export."""
+    done = tasks(*arguments)
+
+    assert code == done.code
+    assert said in done.err
+    assert [] == list(user.tree.iterdir())
+
+
+def test_an_export_that_fails_leaves_the_older_file(tasks: Quick, user: User) -> None:
+    """The file is replaced once the new one is whole."""
+    file: Path = user.write("all.jsonl", "older")
+    done = tasks("export", "--all", "all.jsonl", "--store", "sqlite:none.db")
+
+    assert 3 == done.code
+    assert "older" == file.read_text()
+
+
+def test_an_export_to_a_full_device_fails(tasks: Quick) -> None:
+    """What could not be written is not taken for a copy."""
+    done = tasks("export", "--all", "/dev/full")
+
+    assert 16 == done.code
+    assert "No space left on device" in done.err
