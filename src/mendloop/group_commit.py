@@ -274,7 +274,7 @@ class GroupCommitter:
             attempt.is_outcome_unknown = True
             raise
         reach("head-written")
-        await self._sealed.remove(done.dropped)
+        await self._sealed.remove(state, done.dropped)
         return Stored(document, state)
 
     def _newest_known(self, task_id: str) -> Stored | None:

@@ -47,7 +47,7 @@ class SealedStore:
     def __init__(self, store: Store) -> None:
         """Work on *store*."""
         self._store = store
-        self._kept: OrderedDict[str, Held] = OrderedDict()
+        self._kept = _Kept()
         self._written: OrderedDict[str, Document] = OrderedDict()
 
     @property
@@ -81,13 +81,15 @@ class SealedStore:
                 self._keep(document.digest, _opened(document))
             reach("chunk-written")
 
-    async def remove(self, keys: Iterable[str]) -> None:
+    async def remove(self, state: RemediationState, pointers: Iterable[Pointer]) -> None:
         """
-        Remove what no head points at any more, as far as that succeeds.
+        Remove what the head of *state* points at no more, as far as that succeeds.
 
         What stays belongs to nobody, and a cleanup takes it away.
         """
-        for key in keys:
+        for pointer in pointers:
+            self._kept.pop(pointer.digest, None)
+            key = sealed_key(state.task_id, state.ledger.incarnation, pointer)
             with contextlib.suppress(StateError):
                 document = self._written.pop(key, None) or await self._store.get(CHUNK, key)
                 if document is not None:
@@ -96,7 +98,6 @@ class SealedStore:
     async def _read(self, state: RemediationState, pointer: Pointer) -> Held:
         kept = self._kept.get(pointer.digest)
         if kept is not None:
-            self._kept.move_to_end(pointer.digest)
             return kept
         key = sealed_key(state.task_id, state.ledger.incarnation, pointer)
         document = await self._store.get(CHUNK, key)
@@ -115,7 +116,6 @@ class SealedStore:
 
     def _keep(self, digest: str, opened: Held) -> None:
         self._kept[digest] = opened
-        self._kept.move_to_end(digest)
         while sum(map(_held_bytes, self._kept.values())) > _KEPT_BYTES and len(self._kept) > 1:
             self._kept.popitem(last=False)
 
@@ -123,6 +123,15 @@ class SealedStore:
         self._written[document.key] = document
         while len(self._written) > _KEPT_WRITTEN:
             self._written.popitem(last=False)
+
+
+class _Kept(OrderedDict[str, Held]):
+    """Documents by digest; what was used last is dropped last."""
+
+    def __getitem__(self, digest: str) -> Held:
+        held = super().__getitem__(digest)
+        self.move_to_end(digest)
+        return held
 
 
 def _opened(document: SealedDocument) -> Opened | OpenedIndex:

@@ -30,7 +30,7 @@ from mendloop.core.errors import (
 from mendloop.core.model import Change, ChunkRef, Commit, Ledger, RemediationState
 from mendloop.core.sealed import Sealed
 from mendloop.core.sealing import Document, Seal, Sealer, closed_off, pointers_of, sealed_key
-from mendloop.core.shelf import Held, Lacking, Row, Shelf
+from mendloop.core.shelf import Held, Lacking, Pointer, Row, Shelf
 from mendloop.core.text import AUTHOR_LIMIT_BYTES, Redactor, tidy
 from mendloop.core.transitions.dispatch import command_name, transition
 from mendloop.core.transitions.outcome import Transition
@@ -120,7 +120,7 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[Answer, ...]
     is_changed: bool
     documents: tuple[Document, ...]
-    dropped: tuple[str, ...]
+    dropped: tuple[Pointer, ...]
 
 
 def fold(
@@ -200,18 +200,23 @@ def fold(
 
 def sealed_keys(state: RemediationState) -> frozenset[str]:
     """The keys of all sealed documents that the head points at, but for those of schema 1."""
-    ledger = state.ledger
+    incarnation = state.ledger.incarnation
     return frozenset(
-        sealed_key(state.task_id, ledger.incarnation, pointer)
-        for sealed in (ledger.findings, ledger.log)
-        for pointer in pointers_of(sealed)
+        sealed_key(state.task_id, incarnation, pointer) for pointer in _pointers(state)
     )
 
 
-def _dropped(before: RemediationState | None, after: RemediationState | None) -> tuple[str, ...]:
+def _pointers(state: RemediationState) -> tuple[Pointer, ...]:
+    return (*pointers_of(state.ledger.findings), *pointers_of(state.ledger.log))
+
+
+def _dropped(
+    before: RemediationState | None, after: RemediationState | None
+) -> tuple[Pointer, ...]:
     if before is None or after is None or before is after:
         return ()
-    return tuple(sorted(sealed_keys(before) - sealed_keys(after)))
+    kept = {pointer.digest for pointer in _pointers(after)}
+    return tuple(pointer for pointer in _pointers(before) if pointer.digest not in kept)
 
 
 def _shelves(state: RemediationState | None, at_hand: Mapping[str, Held]) -> Shelves:

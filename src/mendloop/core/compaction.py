@@ -32,11 +32,11 @@ __all__ = [
     "taken_out",
 ]
 
-HEAD_FINDINGS_BYTES = 12 * 1024
+HEAD_FINDINGS_BYTES = 10 * 1024
 """With more findings than this, some leave the head."""
 
-_WORST_BYTES = 3 * 1024
-_LATEST_BYTES = 3 * 1024
+_WORST_BYTES = 2 * 1024
+_LATEST_BYTES = 2 * 1024
 _PERSON = "person"
 _NAMED_BY_FINGERPRINT = re.compile(r"[^:]+:([0-9a-f]{32})")
 
@@ -84,15 +84,17 @@ def compact(
     Raises:
         Lacking: Sealed documents are needed for it.
     """
-    if not (sealed.count or is_forced or _size_bytes(entries) > HEAD_FINDINGS_BYTES):
+    size_bytes = _size_bytes(entries)
+    if not (sealed.count or is_forced or size_bytes > HEAD_FINDINGS_BYTES):
         return Compacted(entries=tuple(entries), sealed=sealed)
     known = {place_of(entry) for entry in before}
     numbered, count = _numbered(entries, sealed, shelf)
     read = [n for n in numbered if n < sealed.count and n not in known]
     unchanged = {n for n in read if _read(shelf, n) == numbered[n]}
     own = {n: entry for n, entry in numbered.items() if n not in unchanged}
+    size_bytes -= _size_bytes(numbered[n] for n in unchanged)
     sealed = _replace(sealed, count=count)
-    is_over = is_forced or _size_bytes(own.values()) > HEAD_FINDINGS_BYTES
+    is_over = is_forced or size_bytes > HEAD_FINDINGS_BYTES
     kept = _latest(own) if is_over else set(own)
     outside = _more(sealed.open, (e for n, e in numbered.items() if n not in kept))
     if is_over or _worst_rank(outside) > _worst_rank(_open_counts(numbered[n] for n in kept)):

@@ -35,7 +35,7 @@ __all__ = [
 CHUNK_BYTES = 512 * 1024
 """A chunk's rows have at most so many bytes before compression, or are one row."""
 
-TAIL_ROWS = 512
+TAIL_ROWS = 256
 """So many rows go into the tail before they move on into chunks."""
 
 _TAIL_BYTES = 256 * 1024
