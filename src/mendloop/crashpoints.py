@@ -28,10 +28,11 @@ CRASH_POINTS = (
     "head-decided",
     "chunk-written",
     "head-written",
+    "chunk-removed",
     "loop-finished",
     "lease-released",
 )
-"""In the order in which a run meets them first; the chunk is written in a long run only."""
+"""In the order in which a run meets them first; chunks are written and removed in a long one only."""
 
 _name, _, _count = os.environ.get("MENDLOOP_CRASH_AT", "").partition(":")
 _left = {_name: int(_count or 1)} if _name else {}

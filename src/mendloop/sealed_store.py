@@ -94,6 +94,7 @@ class SealedStore:
                 document = self._written.pop(key, None) or await self._store.get(CHUNK, key)
                 if document is not None:
                     await self._store.delete(document)
+            reach("chunk-removed")
 
     async def _read(self, state: RemediationState, pointer: Pointer) -> Held:
         kept = self._kept.get(pointer.digest)
