@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mendloop.core.decide import Ended, Finish, StartIteration, Take, Wait, decide
     from mendloop.core.errors import (
         DeserializationError,
+        HistoryDamaged,
         LeaseHeld,
         LeaseLost,
         MaxIterationsReached,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     )
     from mendloop.core.model import FeedbackEntry, Finding, RemediationState, Settings
     from mendloop.core.vocabulary import IssueType, Severity, Status, StepKind, StopReason
+    from mendloop.findings import FindingsPage, Which
     from mendloop.intake.recognise import read_report
     from mendloop.kube.access import load_access
     from mendloop.lease import RunLease
@@ -47,7 +49,9 @@ __all__ = [
     "Ended",
     "FeedbackEntry",
     "Finding",
+    "FindingsPage",
     "Finish",
+    "HistoryDamaged",
     "IssueType",
     "LeaseHeld",
     "LeaseLost",
@@ -75,6 +79,7 @@ __all__ = [
     "TransitionRefused",
     "ValidationError",
     "Wait",
+    "Which",
     "decide",
     "load_access",
     "open_configmaps",
@@ -87,6 +92,7 @@ _ELSEWHERE = {
     "Ended": "mendloop.core.decide",
     "FeedbackEntry": "mendloop.core.model",
     "Finding": "mendloop.core.model",
+    "FindingsPage": "mendloop.findings",
     "Finish": "mendloop.core.decide",
     "IssueType": "mendloop.core.vocabulary",
     "RemediationState": "mendloop.core.model",
@@ -100,6 +106,7 @@ _ELSEWHERE = {
     "StopReason": "mendloop.core.vocabulary",
     "Take": "mendloop.core.decide",
     "Wait": "mendloop.core.decide",
+    "Which": "mendloop.findings",
     "decide": "mendloop.core.decide",
     "load_access": "mendloop.kube.access",
     "open_configmaps": "mendloop.stores.configmap",
