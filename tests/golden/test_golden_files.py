@@ -7,12 +7,18 @@ schema-1.json and layout-1.db are as mendloop 0.1.0 wrote them.
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from states import entry, holder
+from states import state as specified
 
+from mendloop.cli.main import run
 from mendloop.core.codec import decode_state, encode_state
+from mendloop.core.commands import AcquireLease
 from mendloop.core.errors import ReadOnlyState
 from mendloop.core.model import Settings
 from mendloop.core.names import HEAD, head_name
@@ -22,6 +28,8 @@ from mendloop.manager import StateManager
 from mendloop.stores.sqlite import open_sqlite
 
 HERE = Path(__file__).parent
+
+_FEEDBACK = ("--severity", "High", "--issue-type", "Bug", "--description", "d")
 
 
 def test_a_state_of_the_specification_is_read() -> None:
@@ -86,6 +94,10 @@ async def test_a_newer_state_is_refused_and_left_alone(tmp_path: Path) -> None:
             manager.resume("42"),
             manager.stop("42", reason="r"),
             manager.create_task("42"),
+            manager.append_feedback("42", entry("c1")),
+            manager.create_or_update_state(specified("42")),
+            manager.compress_feedback_history("42"),
+            manager.submit("42", AcquireLease(holder=holder(), ttl_seconds=30, boottime_seconds=1)),
         ):
             with pytest.raises(ReadOnlyState) as refusal:
                 await change
@@ -94,6 +106,45 @@ async def test_a_newer_state_is_refused_and_left_alone(tmp_path: Path) -> None:
     await store.close()
 
     assert after == before
+
+
+def test_a_newer_state_is_shown_by_the_command_line_and_never_changed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`show` gives its bytes on, every command that writes is refused with code 12."""
+    raw = (HERE / "v2.json").read_bytes()
+    place = ("--store", f"sqlite:{tmp_path / 'state.db'}")
+    exported = (*place, "export", "42")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+
+    async def put() -> None:
+        store = await open_sqlite(tmp_path / "state.db")
+        await store.create(HEAD, head_name("42"), raw)
+        await store.close()
+
+    asyncio.run(put())
+    run([*exported, str(tmp_path / "before")])
+    for command in (
+        ("increment", "42"),
+        ("pause", "42", "--reason", "r"),
+        ("resume", "42"),
+        ("stop", "42"),
+        ("feedback", "add", "42", *_FEEDBACK),
+        ("run", "42", "--review", "true", "--fix", "true", "-C", str(tree)),
+    ):
+        assert 12 == run([*command, *place]), command
+        assert "upgrade to change it" in capfd.readouterr().err
+    run([*exported, str(tmp_path / "after")])
+    capfd.readouterr()
+    code = run(["show", "42", *place, "-o", "json"])
+
+    assert json.loads(raw) == json.loads(capfd.readouterr().out)
+    assert 0 == code
+    before, after = ((tmp_path / name).read_bytes().splitlines() for name in ("before", "after"))
+    assert before[1] == after[1]
+    assert json.loads(before[1])["document"]["text"].encode() == raw
 
 
 async def test_a_store_of_layout_1_is_read_and_gone_on_with(tmp_path: Path) -> None:

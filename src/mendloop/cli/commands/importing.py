@@ -10,17 +10,37 @@ from mendloop.cli.options import shared_options
 from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
-    from mendloop.importing import Outcome
+    from collections.abc import Sequence
+
+    from mendloop.core.errors import StateError
+    from mendloop.manager import StateManager
     from mendloop.stores.port import Store
 
+    Told = tuple[str, str, StateError | None]
+
 __all__ = ["import_"]
+
+_WORDS = {
+    "created": "imported",
+    "updated": "brought up to date",
+    "present": "there already",
+    "refused": "refused",
+}
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--from",
+    "origin",
+    type=click.Choice(["mendloop", "cto"]),
+    default="mendloop",
+    show_default=True,
+    help="Who wrote FILE; of cto it is what `kubectl get configmap -o json` or `-o yaml` prints.",
+)
 @shared_options
 @click.pass_obj
-def import_(session: Session, file: str) -> int:
+def import_(session: Session, file: str, origin: str) -> int:
     """
     Bring the tasks of FILE, which `mendloop export` wrote, into the store; - is standard input.
 
@@ -29,42 +49,46 @@ def import_(session: Session, file: str) -> int:
     the others are imported all the same.
     """
     from mendloop.cli.bundle_files import read_bundle
-    from mendloop.cli.composition import with_store
+    from mendloop.cli.composition import with_manager, with_store
     from mendloop.cli.exit_codes import code_of_error
     from mendloop.cli.main import complain
 
-    with read_bundle(file) as bundle:
-        outcomes = with_store(session, lambda store: _import(store, bundle), must_exist=False)
-    _tell(session, outcomes)
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    with read_bundle(file) as content:
+        if origin == "cto":
+            told = with_manager(session, lambda m: _import_cto(m, content), must_exist=False)
+        else:
+            told = with_store(session, lambda s: _import(s, content), must_exist=False)
+    _tell(session, told)
+    errors = [error for _, _, error in told if error is not None]
     for error in errors:
         complain(session, type(error).__name__, f"error: {error}", task_id=error.task_id)
     return code_of_error(errors[0]) if errors else 0
 
 
-async def _import(store: Store, bundle: BinaryIO) -> list[Outcome]:
+async def _import(store: Store, bundle: BinaryIO) -> list[Told]:
     from mendloop.importing import Importer
 
     importer = Importer(store)
     refused = await importer.check(bundle)
-    return [outcome async for outcome in importer.write(bundle, refused)]
+    return [
+        (outcome.task_id, outcome.verdict or "refused", outcome.error)
+        async for outcome in importer.write(bundle, refused)
+    ]
 
 
-def _tell(session: Session, outcomes: list[Outcome]) -> None:
+async def _import_cto(manager: StateManager, dump: BinaryIO) -> list[Told]:
+    from mendloop.cli.foreign import take_over
+
+    return [(one.name, one.verdict, one.error) for one in await take_over(manager, dump)]
+
+
+def _tell(session: Session, told: Sequence[Told]) -> None:
     from mendloop.cli.printing import emit, print_line
 
-    told: dict[str, list[str]] = {"created": [], "updated": [], "present": [], "refused": []}
-    for outcome in outcomes:
-        told[outcome.verdict or "refused"].append(outcome.task_id)
+    named = {part: [name for name, verdict, _ in told if verdict == part] for part in _WORDS}
 
     def show() -> None:
-        words = {
-            "created": "imported",
-            "updated": "brought up to date",
-            "present": "there already",
-            "refused": "refused",
-        }
-        counts = [f"{len(told[part])} {word}" for part, word in words.items() if told[part]]
-        print_line(f"tasks: {', '.join(counts) or 'none in the bundle'}")
+        counts = [f"{len(named[part])} {word}" for part, word in _WORDS.items() if named[part]]
+        print_line(f"tasks: {', '.join(counts) or 'none in the file'}")
 
-    emit(session, told, show)
+    emit(session, named, show)
