@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from mendloop.core.errors import ValidationError
+from mendloop.core.lives import life_of
 from mendloop.core.model import FeedbackEntry, Finding
 from mendloop.core.vocabulary import Life, Severity
 
@@ -36,11 +37,10 @@ class Which(msgspec.Struct, frozen=True, kw_only=True):
     def has(self, entry: FeedbackEntry) -> bool:
         """Whether *entry* is asked for."""
         finding = entry.mendloop if isinstance(entry.mendloop, Finding) else None
-        life = finding.life if finding else Life.VERIFIED if entry.resolved else Life.OPEN
         first = finding.first_iteration if finding else None
         return (
             self.severity in {None, entry.severity}
-            and self.life in {None, life}
+            and self.life in {None, life_of(entry)}
             and self.is_open in {None, not entry.resolved}
             and self.iteration in {None, first}
             and self.author in {None, entry.author}

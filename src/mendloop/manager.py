@@ -16,28 +16,25 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
 from mendloop.clock import Clock, SystemClock
 from mendloop.core import commands
 from mendloop.core.codec import decode_head
 from mendloop.core.commits import Request
 from mendloop.core.errors import (
-    DeserializationError,
-    StateError,
     StateNotFound,
     ValidationError,
 )
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
-from mendloop.core.names import HEAD, check_task_id, head_name, task_of_head
-from mendloop.core.outside import lowered_counter
+from mendloop.core.names import HEAD, check_task_id, head_name
 from mendloop.core.text import Redactor, redact_secrets
+from mendloop.core.vocabulary import Life
 from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
 from mendloop.group_commit import GroupCommitter
+from mendloop.listing import Listed, TaskPage, listed
 from mendloop.reading import Reader
-from mendloop.stores.port import Document, Store
+from mendloop.stores.port import Store
 
-__all__ = ["Listed", "StateManager", "TaskPage"]
+__all__ = ["StateManager"]
 
 _OP_ID_LIMIT = 128
 _DECODED_TASKS = 256
@@ -50,50 +47,6 @@ def _user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """
-    One task in a listing.
-
-    Attributes:
-        task_id: The task; or the name of what is stored among tasks and is none.
-        state: Its state, or None where it is gone or cannot be read.
-        problem: Why it cannot be read, or None.
-        obstacle: Why every write into it is refused as it stands, and what to do; or "".
-    """
-
-    task_id: str
-    state: RemediationState | None
-    problem: StateError | None = None
-    obstacle: str = ""
-
-
-def _listed(key: str, document: Document | None) -> Listed:
-    task_id = task_of_head(key)
-    if document is None:
-        return Listed(task_id or key, None)
-    if task_id is None:
-        return Listed(key, None, _misnamed(key))
-    try:
-        state = decode_head(task_id, document.body)
-    except StateError as error:
-        return Listed(task_id, None, error)
-    return Listed(task_id, state, obstacle=document.obstacle or lowered_counter(state))
-
-
-def _misnamed(key: str) -> DeserializationError:
-    return DeserializationError(
-        f"no task has its state under the name {key!a}, and no command can reach it: name it "
-        "task-ID-state, or remove it, or take its label app=remediation-state away"
-    )
-
-
-class TaskPage(msgspec.Struct, frozen=True):
-    """One page of tasks, by task id; *cursor* is None on the last."""
-
-    tasks: tuple[Listed, ...]
-    cursor: str | None
 
 
 class StateManager:
@@ -184,7 +137,7 @@ class StateManager:
     async def look_at(self, task_id: str) -> Listed:
         """Read the task fresh from the store, as a listing shows it."""
         key = head_name(check_task_id(task_id))
-        return _listed(key, await self._store.get(HEAD, key))
+        return listed(key, await self._store.get(HEAD, key))
 
     async def create_task(
         self, task_id: str, *, settings: Settings | None = None, op_id: str | None = None
@@ -254,6 +207,27 @@ class StateManager:
             StateNotFound: There is no such task.
         """
         return await self.submit(task_id, commands.AppendFeedback(entries=entries), op_id=op_id)
+
+    async def judge(
+        self, task_id: str, life: Life, *names: str, reason: str, op_id: str | None = None
+    ) -> dict[str, Any]:
+        """
+        Say as a person what became of findings: of all that are named, or of none.
+
+        Args:
+            life: ``VERIFIED`` for what is resolved, ``DISMISSED``, ``DEFERRED`` or ``REOPENED``.
+            names: Comment ids or fingerprints; an open finding may be named by how one of them begins.
+            reason: Why; kept with the finding.
+
+        Returns:
+            The comment "ids" of the findings, and how many of them have "changed".
+
+        Raises:
+            StateNotFound: There is no such task.
+            ValidationError: A name stands for no finding, or for several; nothing was changed.
+        """
+        command = commands.Judge(life=life, names=names, reason=reason)
+        return await self.submit(task_id, command, op_id=op_id)
 
     async def get_feedback_history(self, task_id: str) -> tuple[FeedbackEntry, ...]:
         """
@@ -330,7 +304,7 @@ class StateManager:
     async def list_tasks(self, *, limit: int = 500, cursor: str | None = None) -> TaskPage:
         """List tasks by id, a page at a time; one that cannot be read says why."""
         page = await self._store.list(HEAD, limit=limit, cursor=cursor)
-        tasks = [_listed(document.key, document) for document in page.documents]
+        tasks = [listed(document.key, document) for document in page.documents]
         return TaskPage(tuple(tasks), page.cursor)
 
     async def watch_tasks(self) -> AsyncGenerator[Listed, None]:
@@ -341,7 +315,7 @@ class StateManager:
         """
         async with contextlib.aclosing(self._store.watch(HEAD)) as watching:
             async for seen in watching:
-                yield _listed(seen.key, seen.document)
+                yield listed(seen.key, seen.document)
 
     def cached_state(self, task_id: str) -> RemediationState | None:
         """

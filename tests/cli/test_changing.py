@@ -5,17 +5,18 @@ from __future__ import annotations
 import pytest
 from cli_user import Quick, User
 
-from mendloop.cli.commands.feedback import ISSUE_TYPES
+from mendloop.cli.commands.feedback import ISSUE_TYPES, LIVES
 from mendloop.cli.options import SEVERITIES
-from mendloop.core.vocabulary import IssueType, Severity
+from mendloop.core.vocabulary import IssueType, Life, Severity
 
 ADD = ("feedback", "add", "demo", "--severity", "High", "--issue-type", "Bug")
 
 
 def test_the_choices_are_the_models() -> None:
-    """The command line spells severities and types as they are stored."""
+    """The command line spells severities, types and lives as they are stored."""
     assert list(map(str, Severity)) == list(SEVERITIES)
     assert list(map(str, IssueType)) == list(ISSUE_TYPES)
+    assert list(map(str, Life)) == list(LIVES)
 
 
 def test_increment_gives_the_next_number(quick: Quick) -> None:
@@ -73,6 +74,37 @@ def test_feedback_reads_its_description_from_standard_input(user: User) -> None:
     assert 0 == done.code
     (entry,) = user.state("demo")["feedback_history"]
     assert "first line\nsecond \ufffd" == entry["description"]
+
+
+@pytest.mark.parametrize(
+    ("command", "life", "is_open"),
+    [("resolve", "verified", False), ("dismiss", "dismissed", False), ("defer", "deferred", False)],
+)
+def test_a_person_closes_a_finding_and_opens_it_again(
+    quick: Quick, command: str, life: str, is_open: bool
+) -> None:
+    """By the beginning of its id, with a reason that the history tells; again by its whole id."""
+    quick("increment", "demo")
+    quick(*ADD, "--description", "broken", "--comment-id", "c-1234")
+    judged = quick("feedback", command, "demo", "c-1", "--reason", "it is generated")
+
+    assert f"demo: {life} c-1234\n" == judged.out
+    assert is_open is ("c-1234" in quick("feedback", "list", "demo", "--open").out)
+    assert "c-1234" in quick("feedback", "list", "demo", "--life", life).out
+    assert "no findings\n" == quick("feedback", "list", "demo", "--life", "open").out
+    assert f"{life}: c-1234: it is generated" in quick("history", "demo").out
+    again = quick("feedback", "reopen", "demo", "c-1234", "--reason", "it is real", "-o", "json")
+    assert {"task_id": "demo", "ids": ["c-1234"], "life": "reopened", "changed": 1} == again.json()
+    assert "c-1234" in quick("feedback", "list", "demo", "--open").out
+
+
+def test_a_judgement_on_an_unknown_finding_is_refused(quick: Quick) -> None:
+    """Exit code 11, and a word on where the ids are."""
+    quick("increment", "demo")
+    refused = quick("feedback", "dismiss", "demo", "c-9", "--reason", "none")
+
+    assert 11 == refused.code
+    assert "no finding 'c-9': `mendloop feedback list demo` shows the ids" in refused.err
 
 
 def test_feedback_for_no_task_is_refused(quick: Quick) -> None:

@@ -24,7 +24,7 @@ from mendloop.core.errors import (
 from mendloop.core.model import Ledger, RemediationState, Settings
 from mendloop.core.run import Child, Lease
 from mendloop.core.text import redact_secrets
-from mendloop.core.vocabulary import Status, StepKind, StopReason
+from mendloop.core.vocabulary import Life, Status, StepKind, StopReason
 
 _GENERATIONS = st.integers(0, 3)
 _CHILD = Child(boot_id="b", pid_namespace="n", pid=1, start_ticks=2, token="t")  # noqa: S106
@@ -54,6 +54,12 @@ _COMMANDS: st.SearchStrategy[commands.Command] = st.one_of(
             st.builds(entry, st.sampled_from(["", "a", "b"]), description=st.text(max_size=5)),
             max_size=3,
         ).map(tuple),
+    ),
+    st.builds(
+        commands.Judge,
+        life=st.sampled_from(Life),
+        names=st.lists(st.sampled_from(["a", "b", "person:", "sarif:"]), max_size=2).map(tuple),
+        reason=st.text(max_size=5),
     ),
     st.builds(commands.Pause, reason=st.text(max_size=5)),
     st.builds(commands.Resume, max_iterations=_LIMITS),

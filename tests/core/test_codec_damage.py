@@ -194,7 +194,7 @@ def test_a_key_of_a_map_twice_is_damage(path: tuple[str, ...], twice: bytes) -> 
         (("status",), "Sleeping"),
         (("feedback_history", 1, "severity"), "Horrible"),
         (("feedback_history", 0, "issue_type"), "Style"),
-        (("feedback_history", 0, "mendloop", "life"), "dismissed"),
+        (("feedback_history", 0, "mendloop", "life"), "forgotten"),
         (("mendloop", "min_writer"), LEDGER_SCHEMA + 1),
         (("mendloop", "phase"), "WaitingForAgent"),
         (("mendloop", "stop_reason"), "bored"),

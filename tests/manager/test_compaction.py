@@ -15,9 +15,9 @@ from states import entry
 
 from mendloop.core.codec import encode_state
 from mendloop.core.compaction import HEAD_FINDINGS_BYTES
-from mendloop.core.errors import StateError
+from mendloop.core.errors import StateError, ValidationError
 from mendloop.core.model import Settings
-from mendloop.core.vocabulary import Severity
+from mendloop.core.vocabulary import Life, Severity
 from mendloop.findings import Which
 from mendloop.manager import StateManager
 from mendloop.stores.sqlite import open_sqlite
@@ -147,3 +147,27 @@ async def test_a_reader_is_never_torn(store: FaultyStore, manage: Manage) -> Non
         count = len(read)
         await asyncio.sleep(0)
     await writing
+
+
+async def test_a_sealed_finding_is_judged_by_its_name(manager: StateManager) -> None:
+    """An open one by how its id begins, one that is not open by its whole id; counts stay exact."""
+    await manager.create_task("t")
+    for first in range(0, 300, 50):
+        await manager.append_feedback("t", *(entry(f"c{n:03}") for n in range(first, first + 50)))
+    await manager.compress_feedback_history("t")
+    in_head = {found.pr_comment_id for found in (await manager.require_state("t")).feedback_history}
+    assert "c150" not in in_head
+    told = await manager.judge("t", Life.DISMISSED, "c150", reason="generated", op_id="op")
+    assert told == await manager.judge("t", Life.DISMISSED, "c150", reason="again", op_id="op")
+    state = await manager.require_state("t")
+    assert (299, 300) == (state.open_total, state.findings_total)
+    page = await manager.find("t", Which(life=Life.DISMISSED))
+    assert ["c150"] == [found.pr_comment_id for found in page.entries]
+    with pytest.raises(ValidationError, match=r"'c15' may be any of 10 findings"):
+        await manager.judge("t", Life.DEFERRED, "c15", reason="later")
+    await manager.append_feedback("t", entry("other"))
+    await manager.judge("t", Life.DEFERRED, "oth", reason="later")
+    await manager.compress_feedback_history("t")
+    await manager.judge("t", Life.REOPENED, "c150", reason="it is real")
+    assert 300 == (await manager.require_state("t")).open_total
+    assert 301 == len(await manager.get_feedback_history("t"))

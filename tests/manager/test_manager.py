@@ -26,7 +26,8 @@ from mendloop.core.errors import (
 from mendloop.core.model import RemediationState, Settings
 from mendloop.core.names import HEAD, head_name
 from mendloop.core.vocabulary import Status
-from mendloop.manager import Listed, StateManager
+from mendloop.listing import Listed
+from mendloop.manager import StateManager
 
 Manage = Callable[..., StateManager]
 
@@ -34,7 +35,8 @@ _NAMELESS = """
 import asyncio
 import contextlib
 import os
-from mendloop.manager import Listed, StateManager
+from mendloop.listing import Listed
+from mendloop.manager import StateManager
 os.setuid(54321)
 print(StateManager(None)._by)
 """

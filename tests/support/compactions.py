@@ -70,7 +70,10 @@ async def run_operations(one: Store, other: Store, operations: list[tuple[str, A
                 for known, severity, length in asked
             ]
             await manager.append_feedback(TASK, *entries)
-            expected |= {e.pr_comment_id: (e.severity, e.description, False) for e in entries}
+            for e in entries:
+                known = expected.get(e.pr_comment_id, ())
+                if known[:2] != (e.severity, e.description):  # the very same again is no return
+                    expected[e.pr_comment_id] = (e.severity, e.description, False)
         elif name == "resolve":
             state = await manager.require_state(TASK)
             in_head = {e.pr_comment_id: e for e in state.feedback_history}

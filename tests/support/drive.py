@@ -116,10 +116,10 @@ class Driver:
         done = self.apply(commands.RecordReview(generation=self.generation, reports=reports))
         return done.result
 
-    def fix(self, problem: str = "") -> None:
-        """Take a fix from begin to end."""
+    def fix(self, problem: str = "", *, tree: str = "tree2") -> None:
+        """Take a fix from begin to end; it leaves the work tree as *tree*."""
         self.apply(commands.BeginStep(generation=self.generation, kind=StepKind.FIX, tree="tree"))
-        self.apply(commands.RecordFix(generation=self.generation, tree="tree2", problem=problem))
+        self.apply(commands.RecordFix(generation=self.generation, tree=tree, problem=problem))
 
     def append(self, *ids: str, **changes: Any) -> dict[str, Any]:
         """Add findings of a person."""

@@ -13,6 +13,7 @@ from mendloop.core.model import Change, Commit
 __all__ = ["IterationStory", "Moment", "Story", "sentence", "tell"]
 
 _UNTOLD = frozenset({"begin_step"})
+_IDS_SHOWN = 3
 _RUN_DOORS = frozenset({"run"})
 
 
@@ -133,7 +134,21 @@ def _say_review(facts: dict[str, Any]) -> str:
 def _say_fix(facts: dict[str, Any]) -> str:
     if facts.get("problem"):
         return f"fix failed: {facts['problem'].removeprefix('fix: ')}"
-    return "fix changed the work tree" if facts.get("is_tree_changed") else "fix changed nothing"
+    if not facts.get("is_tree_changed"):
+        return "fix changed nothing"
+    count = facts.get("addressed", 0)
+    return (
+        f"fix changed the work tree: {count} open counted as addressed"
+        if count
+        else "fix changed the work tree"
+    )
+
+
+def _say_judge(facts: dict[str, Any]) -> str:
+    ids = facts.get("ids", [])
+    more = f" and {len(ids) - _IDS_SHOWN} more" if len(ids) > _IDS_SHOWN else ""
+    named = ", ".join(map(str, ids[:_IDS_SHOWN]))
+    return f"{facts.get('life', 'judged')}: {named}{more}: {facts.get('reason', '')}"
 
 
 def _say_resume(facts: dict[str, Any]) -> str:
@@ -163,6 +178,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "configure": _say_configure,
     "increment": _say_increment,
     "append_feedback": _say_feedback,
+    "judge": _say_judge,
     "put_state": lambda facts: f"written whole by another program at {facts or 'its beginning'}",
     "change_outside": lambda facts: (
         f"changed by other hands: {facts.get('status')}, iteration {facts.get('iteration')}, "

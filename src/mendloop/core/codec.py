@@ -232,6 +232,8 @@ def _newer_reason(document: dict[str, Any]) -> str:
         finding = entry.get("mendloop") if isinstance(entry, dict) else None
         checks += [(entry, "severity", Severity), (entry, "issue_type", IssueType)]
         checks.append((finding, "life", Life))
+        lives = finding.get("lives") if isinstance(finding, dict) else None
+        checks += [(turn, "life", Life) for turn in (lives if isinstance(lives, list) else [])]
     for holder, key, enum in checks:
         value = holder.get(key) if isinstance(holder, dict) else None
         if isinstance(value, str) and value not in set(enum):

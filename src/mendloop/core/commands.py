@@ -16,7 +16,7 @@ from mendloop.core.model import FeedbackEntry, RemediationState, Settings
 from mendloop.core.run import Child, Holder
 from mendloop.core.shelf import Shelf
 from mendloop.core.text import Redactor
-from mendloop.core.vocabulary import StepKind, StopReason
+from mendloop.core.vocabulary import Life, StepKind, StopReason
 
 __all__ = [
     "AcquireLease",
@@ -29,6 +29,7 @@ __all__ = [
     "Create",
     "Finish",
     "Increment",
+    "Judge",
     "Pause",
     "PutState",
     "RecordChild",
@@ -90,6 +91,22 @@ class AppendFeedback(msgspec.Struct, frozen=True, kw_only=True):
     """Add findings that a person or another program brings."""
 
     entries: tuple[FeedbackEntry, ...]
+
+
+class Judge(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Say what became of findings, as a person.
+
+    Attributes:
+        life: `VERIFIED`, `DISMISSED`, `DEFERRED` or `REOPENED`.
+        names: Comment ids or fingerprints; of an open finding, or one that the head has, so much of
+            it that no other begins with it.
+        reason: Why.
+    """
+
+    life: Life
+    names: tuple[str, ...]
+    reason: str
 
 
 class Compress(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +214,7 @@ Command = (
     | Configure
     | Increment
     | AppendFeedback
+    | Judge
     | Compress
     | PutState
     | Pause

@@ -30,6 +30,7 @@ from mendloop.core.vocabulary import (
 
 __all__ = [
     "LEDGER_SCHEMA",
+    "LIVES_KEPT",
     "STATE_VERSION",
     "Change",
     "ChunkRef",
@@ -38,6 +39,7 @@ __all__ = [
     "FeedbackEntry",
     "Finding",
     "Ledger",
+    "LifeChange",
     "Pause",
     "RemediationState",
     "Round",
@@ -50,6 +52,30 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 STATE_VERSION = "v1"
 LEDGER_SCHEMA = 2
+
+LIVES_KEPT = 4
+"""A finding keeps its last changes of life; the task's history has them all."""
+
+
+class LifeChange(Carrying, frozen=True, kw_only=True):
+    """
+    One change of a finding's life.
+
+    Attributes:
+        life: What became of it.
+        at: When.
+        iteration: The task's iteration then.
+        by: The reviewer or the person who said so.
+        why: The reason that was given, or what is known of it.
+        tree: Revision of the work tree that it was seen on, or "".
+    """
+
+    life: Life
+    at: Instant
+    iteration: int
+    by: str
+    why: str = ""
+    tree: str = ""
 
 
 class Finding(Carrying, frozen=True, kw_only=True):
@@ -70,6 +96,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
         op_id: The operation that brought it.
         note: What could not be read, or was assumed, when it came in.
         place: Its number among the task's findings; None while none has left the head.
+        lives: Its last changes of life, oldest first.
     """
 
     fingerprint: str
@@ -85,6 +112,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
     op_id: str = ""
     note: str = ""
     place: int | None = None
+    lives: tuple[LifeChange, ...] = ()
 
 
 class FeedbackEntry(Carrying, frozen=True, kw_only=True, omit_defaults=False):

@@ -77,8 +77,27 @@ class StepKind(StrEnum):
 
 
 class Life(StrEnum):
-    """What became of a finding."""
+    """
+    What became of a finding.
+
+    `ADDRESSED` says that a fix has changed the work tree since it was last reported, `VERIFIED` that
+    a complete review no longer reports it, or a person says that it is gone. What is `DISMISSED` or
+    `DEFERRED` was set aside by a person, and stays so whatever a tool reports.
+    """
 
     OPEN = "open"
+    ADDRESSED = "addressed"
     VERIFIED = "verified"
     REOPENED = "reopened"
+    DISMISSED = "dismissed"
+    DEFERRED = "deferred"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a finding of this life counts as open."""
+        return self in {Life.OPEN, Life.ADDRESSED, Life.REOPENED}
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether only a person may open it again."""
+        return self in {Life.DISMISSED, Life.DEFERRED}

@@ -1,4 +1,4 @@
-"""`mendloop feedback add` and `mendloop feedback list`."""
+"""`mendloop feedback add`, `list`, `resolve`, `dismiss`, `defer` and `reopen`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from mendloop.core.model import FeedbackEntry
     from mendloop.findings import FindingsPage
 
-__all__ = ["ISSUE_TYPES", "feedback"]
+__all__ = ["ISSUE_TYPES", "LIVES", "feedback"]
 
 ISSUE_TYPES = ("Bug", "Enhancement", "Documentation", "Performance", "Security")
+LIVES = ("open", "addressed", "verified", "reopened", "dismissed", "deferred")
 
 _STDIN_LIMIT_BYTES = 1024 * 1024
 
@@ -24,7 +25,7 @@ _STDIN_LIMIT_BYTES = 1024 * 1024
 @click.group
 @shared_options
 def feedback() -> None:
-    """Add and list a task's findings."""
+    """Add, list and judge a task's findings."""
 
 
 @feedback.command
@@ -59,6 +60,7 @@ def add(session: Session, /, task_id: str, op_id: str | None, **said: Any) -> No
 @feedback.command("list")
 @task_argument
 @click.option("--open", "is_open_only", is_flag=True, help="Only what is not resolved.")
+@click.option("--life", type=click.Choice(LIVES), help="Only what this became of.")
 @click.option("--severity", type=click.Choice(SEVERITIES, case_sensitive=False))
 @click.option("--iteration", type=click.IntRange(min=0), help="Only what came up in this one.")
 @click.option("--author", help="Only what this one reported.")
@@ -77,6 +79,7 @@ def list_findings(
     task_id: str,
     *,
     is_open_only: bool,
+    life: str | None,
     severity: str | None,
     iteration: int | None,
     author: str | None,
@@ -89,11 +92,12 @@ def list_findings(
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit
     from mendloop.core.codec import encode
-    from mendloop.core.vocabulary import Severity
+    from mendloop.core.vocabulary import Life, Severity
     from mendloop.findings import Which
 
     which = Which(
         severity=Severity(severity) if severity else None,
+        life=Life(life) if life else None,
         is_open=True if is_open_only else None,
         iteration=iteration,
         author=author,
@@ -109,6 +113,41 @@ def list_findings(
         following,
     )
     emit(session, data, lambda: _show(session, task_id, page))
+
+
+def _judging(name: str, life: str, what: str) -> None:
+    """Make the command *name*, by which a person says that findings are *life* now."""
+
+    @feedback.command(name, help=what)
+    @task_argument
+    @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+    @click.option("--reason", required=True, help="Why, for whoever looks at it later.")
+    @click.option("--op-id", help="Names this attempt: the same id again changes nothing.")
+    @shared_options
+    @click.pass_obj
+    def judging(
+        session: Session, task_id: str, ids: tuple[str, ...], reason: str, op_id: str | None
+    ) -> None:
+        from mendloop.cli.composition import with_manager
+        from mendloop.cli.printing import cell, emit, print_line
+        from mendloop.core.vocabulary import Life
+
+        told = with_manager(
+            session,
+            lambda manager: manager.judge(task_id, Life(life), *ids, reason=reason, op_id=op_id),
+        )
+        emit(
+            session,
+            {"task_id": task_id, **told},
+            lambda: print_line(f"{task_id}: {life} {cell(', '.join(told['ids']))}"),
+        )
+
+
+_NAMED = "ID is a finding's id or fingerprint; of an open one, the beginning that no other has is enough."
+_judging("resolve", "verified", f"Say that findings are fixed. {_NAMED}")
+_judging("dismiss", "dismissed", f"Say that findings are none, whatever reports them. {_NAMED}")
+_judging("defer", "deferred", f"Put findings off: they no longer count as open. {_NAMED}")
+_judging("reopen", "reopened", f"Open findings again. {_NAMED}")
 
 
 def _entry(
@@ -156,6 +195,7 @@ def _read_stdin() -> str:
 def _show(session: Session, task_id: str, page: FindingsPage) -> None:
     from mendloop.cli import words
     from mendloop.cli.printing import print_line, print_table
+    from mendloop.core.lives import life_of
 
     if not page.entries:
         print_line("no findings")
@@ -164,7 +204,7 @@ def _show(session: Session, task_id: str, page: FindingsPage) -> None:
         [
             str(entry.severity),
             str(entry.issue_type),
-            _life(entry),
+            str(life_of(entry)),
             words.place_words(entry),
             entry.description.split("\n")[0],
             entry.author,
@@ -173,14 +213,8 @@ def _show(session: Session, task_id: str, page: FindingsPage) -> None:
         ]
         for entry in page.entries
     ]
-    headers = ["severity", "type", "state", "where", "what", "author", "since", "id"]
+    headers = ["severity", "type", "life", "where", "what", "author", "since", "id"]
     print_table(session, headers, rows)
     if page.cursor is not None:
         store = session.store_option
         print_line(f"more: `mendloop feedback list {task_id} --after {page.cursor}{store}`")
-
-
-def _life(entry: FeedbackEntry) -> str:
-    if entry.resolved:
-        return "resolved"
-    return str(entry.mendloop.life) if entry.mendloop else "open"

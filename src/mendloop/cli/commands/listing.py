@@ -11,7 +11,8 @@ from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
     from mendloop.core.model import RemediationState
-    from mendloop.manager import Listed, StateManager
+    from mendloop.listing import Listed
+    from mendloop.manager import StateManager
 
 __all__ = ["list_tasks", "row_of"]
 

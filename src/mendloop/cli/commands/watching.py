@@ -11,7 +11,7 @@ from mendloop.cli.options import shared_options
 from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
-    from mendloop.manager import Listed
+    from mendloop.listing import Listed
 
 __all__ = ["watch"]
 

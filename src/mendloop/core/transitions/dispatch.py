@@ -8,7 +8,7 @@ from typing import Any
 from mendloop.core import commands
 from mendloop.core.commands import Command, Context
 from mendloop.core.model import RemediationState
-from mendloop.core.transitions import lease, ledger, lifecycle, put, steps
+from mendloop.core.transitions import judging, lease, ledger, lifecycle, put, steps
 from mendloop.core.transitions.outcome import Transition
 
 __all__ = ["command_name", "transition"]
@@ -18,6 +18,7 @@ _TRANSITIONS: dict[type[Any], tuple[str, Callable[..., Transition]]] = {
     commands.Configure: ("configure", lifecycle.configure),
     commands.Increment: ("increment", lifecycle.increment),
     commands.AppendFeedback: ("append_feedback", ledger.append_feedback),
+    commands.Judge: ("judge", judging.judge),
     commands.Compress: ("compress", ledger.compress),
     commands.PutState: ("put_state", put.put_state),
     commands.Pause: ("pause", lifecycle.pause),

@@ -64,11 +64,12 @@ def append_feedback(
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
-    history = History(state, context.sealed)
+    history = History(state, context)
     ids = [history.deliver(_person_entry(entry, context)) for entry in command.entries]
     tally = history.tally
-    result = {"new": tally.new, "known": tally.known, "edited": tally.edited, "ids": ids}
-    if not (tally.new or tally.edited or tally.reopened):
+    known = tally.known + tally.set_aside
+    result = {"new": tally.new, "known": known, "edited": tally.edited, "ids": ids}
+    if not (tally.new or tally.edited or tally.reopened or tally.set_aside):
         return Transition(state=state, result=result, is_changed=False)
     return Transition(
         state=revise(
@@ -97,10 +98,10 @@ def compress(state: RemediationState | None, command: Compress, context: Context
 
 
 def merge_reports(
-    state: RemediationState, reports: Sequence[Report], context: Context
+    state: RemediationState, reports: Sequence[Report], context: Context, *, tree: str
 ) -> tuple[tuple[FeedbackEntry, ...], Sealed, Tally]:
     """Take in one review: all that is open after it or that it touched, the rest, and a tally."""
-    history = History(state, context.sealed)
+    history = History(state, context, tree=tree)
     history.read_open()
     history.report([entry for report in reports for entry in _report_entries(report, context)])
     for report in reports:

@@ -11,12 +11,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 
 import msgspec
 
+from mendloop.core.commands import Context
 from mendloop.core.compaction import entry_of, lookup_key, open_rows, place_of, taken_out
-from mendloop.core.model import FeedbackEntry, Finding, RemediationState
-from mendloop.core.shelf import Row, Shelf
+from mendloop.core.lives import addressed, life_of, turned
+from mendloop.core.model import FeedbackEntry, Finding, LifeChange, RemediationState
+from mendloop.core.shelf import Row
 from mendloop.core.text import COMMENT_ID_LIMIT_BYTES, Redactor, no_redaction, tidy
 from mendloop.core.vocabulary import Life, Severity
 
@@ -31,13 +34,14 @@ _replace = msgspec.structs.replace
 
 
 class Tally(msgspec.Struct):
-    """How many findings were new, known already, edited, resolved and reopened."""
+    """How many findings were new, known already, edited, resolved, reopened, or seen set aside."""
 
     new: int = 0
     known: int = 0
     edited: int = 0
     resolved: int = 0
     reopened: int = 0
+    set_aside: int = 0
 
 
 class History:
@@ -50,13 +54,20 @@ class History:
         tally: What became of what was handed in.
     """
 
-    def __init__(self, state: RemediationState, shelf: Shelf) -> None:
-        """Begin with the findings that *state* has; others are read from *shelf* where needed."""
+    def __init__(self, state: RemediationState, context: Context, *, tree: str = "") -> None:
+        """
+        Begin with the findings that *state* has; sealed ones are read where they are needed.
+
+        Args:
+            tree: Revision of the work tree that what changes was seen on, or "".
+        """
         self.entries = list(state.feedback_history)
         self.tally = Tally()
         self._iteration = state.iteration
         self.sealed = state.ledger.findings
-        self._shelf = shelf
+        self._shelf = context.sealed
+        self._context = context
+        self._tree = tree
         self._by_id: dict[str, int] = {}
         self._by_fingerprint: dict[str, int] = {}
         self._reported: set[int] = set()
@@ -120,13 +131,61 @@ class History:
                 finding.source.startswith(f"{reviewer}:") and not is_other_tool
             ):
                 self.tally.resolved += 1
-                self.entries[place] = _replace(
-                    entry,
-                    resolved=True,
-                    mendloop=_replace(
-                        finding, life=Life.VERIFIED, resolved_iteration=self._iteration
-                    ),
-                )
+                gone = self._change(Life.VERIFIED, reviewer, "no longer reported")
+                self.entries[place] = turned(entry, gone)
+
+    def address(self, begun_at: datetime | None) -> int:
+        """
+        Note that a fix changed the work tree: every finding that it knew of counts as addressed.
+
+        Args:
+            begun_at: When it began; what was reported later it did not know.
+
+        Returns:
+            How many they are.
+        """
+        change = self._change(Life.ADDRESSED, self._context.by, "a fix changed the work tree")
+        count = 0
+        for place, entry in enumerate(self.entries):
+            is_late = begun_at is not None and entry.timestamp > begun_at
+            if not entry.resolved and isinstance(entry.mendloop, Finding) and not is_late:
+                self.entries[place] = addressed(entry, change)
+                count += 1
+        return count
+
+    def judge(self, place: int, life: Life, why: str) -> bool:
+        """Let a person say what became of the finding at *place*; False where it was so already."""
+        entry = self.entries[place]
+        known = life_of(entry)
+        if known is life or (life is Life.REOPENED and known.is_open):
+            return False
+        if not isinstance(entry.mendloop, Finding):
+            entry = _replace(entry, mendloop=Finding(fingerprint="", source=PERSON))
+        self.entries[place] = turned(entry, self._change(life, self._context.by, why))
+        return True
+
+    def named(self, name: str) -> list[int]:
+        """
+        Find what *name* stands for: a comment id or fingerprint, or else how an open one begins.
+
+        Raises:
+            Lacking: Sealed documents are needed.
+        """
+        for place in (self._place_of_id(name), self._place_of_fingerprint(name)):
+            if place is not None:
+                return [place]
+        self.read_open()
+        return [place for place, entry in enumerate(self.entries) if _begins(entry, name)]
+
+    def _change(self, life: Life, by: str, why: str) -> LifeChange:
+        return LifeChange(
+            life=life,
+            at=self._context.now,
+            iteration=self._iteration,
+            by=by,
+            why=why,
+            tree=self._tree,
+        )
 
     def _read(self, row: Row) -> None:
         """Take a sealed finding in, unless a newer version of it is here."""
@@ -226,19 +285,37 @@ class History:
         if isinstance(kept.mendloop, Finding) and _owner(kept) != _owner(entry):
             self.tally.known += 1
             return
-        if kept.resolved:
+        is_set_aside = kept.resolved and life_of(kept).is_set_aside
+        if is_set_aside:
+            self.tally.set_aside += 1
+        elif kept.resolved:
             self.tally.reopened += 1
         elif is_edited:
             self.tally.edited += 1
         else:
             self.tally.known += 1
-        self.entries[place] = _replace(
+        seen = _replace(
             kept,
             description=entry.description,
             severity=entry.severity,
-            resolved=False,
             mendloop=self._finding_seen_again(kept, entry),
         )
+        self.entries[place] = seen if is_set_aside else self._open_again(seen)
+
+    def _open_again(self, entry: FeedbackEntry) -> FeedbackEntry:
+        """Return *entry*, which was reported, as one that is open and waits for a fix."""
+        finding = entry.mendloop
+        if not isinstance(finding, Finding):
+            return _replace(entry, resolved=False)
+        if not entry.resolved:
+            # A fix that did not help leaves it as it was before.
+            life = Life.REOPENED if finding.times_returned else Life.OPEN
+            is_addressed = finding.life is Life.ADDRESSED
+            return _replace(entry, mendloop=_replace(finding, life=life)) if is_addressed else entry
+        returned = _replace(finding, times_returned=finding.times_returned + 1)
+        by = finding.source if finding.source != PERSON else self._context.by
+        change = self._change(Life.REOPENED, by, "reported again")
+        return turned(_replace(entry, mendloop=returned), change)
 
     def _finding_seen_again(
         self, kept: FeedbackEntry, entry: FeedbackEntry
@@ -249,17 +326,13 @@ class History:
         if not isinstance(known, Finding):
             # Another program took it down from a person: no tool may resolve it.
             known = _replace(seen, source=PERSON, first_iteration=self._iteration)
-        known = _replace(
+        return _replace(
             known,
             fingerprint=seen.fingerprint,
             path=seen.path or known.path,
             line=seen.line or known.line,
             last_iteration=self._iteration,
         )
-        if not kept.resolved:
-            return known
-        times = known.times_returned + 1
-        return _replace(known, life=Life.REOPENED, resolved_iteration=None, times_returned=times)
 
 
 def _owner(entry: FeedbackEntry) -> str:
@@ -271,6 +344,12 @@ def _owner(entry: FeedbackEntry) -> str:
 def _names(entry: FeedbackEntry) -> tuple[str, str]:
     """The comment ids that *entry* may be kept under: its own, or one that also names its owner."""
     return entry.pr_comment_id, _with_suffix(entry.pr_comment_id, _owner(entry))
+
+
+def _begins(entry: FeedbackEntry, name: str) -> bool:
+    finding = entry.mendloop
+    names = (entry.pr_comment_id, finding.fingerprint if isinstance(finding, Finding) else "")
+    return bool(name) and any(known.startswith(name) for known in names)
 
 
 def _with_suffix(comment_id: str, by: str) -> str:

@@ -8,7 +8,14 @@ from mendloop.core.codec import decode_state, encode_state
 from mendloop.core.commands import Context, PutState
 from mendloop.core.compaction import entry_of, in_order, lookup_key, place_of, taken_out
 from mendloop.core.errors import RevisionConflict, StateError, StateExists, ValidationError
-from mendloop.core.model import FeedbackEntry, Finding, Ledger, RemediationState
+from mendloop.core.model import (
+    LIVES_KEPT,
+    FeedbackEntry,
+    Finding,
+    Ledger,
+    LifeChange,
+    RemediationState,
+)
 from mendloop.core.run import Lease
 from mendloop.core.sealed import Sealed
 from mendloop.core.text import (
@@ -19,6 +26,7 @@ from mendloop.core.text import (
     METADATA_VALUE_LIMIT_BYTES,
     NOTE_LIMIT_BYTES,
     PATH_LIMIT_BYTES,
+    REASON_LIMIT_BYTES,
     RULE_LIMIT_BYTES,
     tidy,
 )
@@ -110,6 +118,13 @@ def _cleaned(
     def clean(text: str, limit_bytes: int) -> str:
         return tidy(text, limit_bytes=limit_bytes, redact=context.redact)
 
+    def clean_change(change: LifeChange) -> LifeChange:
+        return _replace(
+            change,
+            by=clean(change.by, AUTHOR_LIMIT_BYTES),
+            why=clean(change.why, REASON_LIMIT_BYTES),
+        )
+
     def clean_entry(entry: FeedbackEntry) -> FeedbackEntry:
         finding = entry.mendloop
         if isinstance(finding, Finding):
@@ -119,6 +134,7 @@ def _cleaned(
                 rule=clean(finding.rule, RULE_LIMIT_BYTES),
                 path=clean(finding.path, PATH_LIMIT_BYTES),
                 note=clean(finding.note, NOTE_LIMIT_BYTES),
+                lives=tuple(clean_change(change) for change in finding.lives[-LIVES_KEPT:]),
             )
         return _replace(
             in_utc(entry),

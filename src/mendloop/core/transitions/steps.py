@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from mendloop.core.commands import BeginStep, Context, RecordFix, RecordReview
+from mendloop.core.compaction import in_order
 from mendloop.core.errors import TransitionRefused
 from mendloop.core.model import Ledger, RemediationState, Round, Source, Step
 from mendloop.core.transitions.ledger import merge_reports, open_digest, reviewer_name
+from mendloop.core.transitions.matching import History
 from mendloop.core.transitions.outcome import (
     Transition,
     check_holder,
@@ -62,7 +64,7 @@ def record_review(
     """
     state, ledger = _held(state, command.generation, context)
     step = _begun(state, ledger, StepKind.REVIEW)
-    entries, sealed, tally = merge_reports(state, command.reports, context)
+    entries, sealed, tally = merge_reports(state, command.reports, context, tree=command.tree)
     problems = [f"{r.reviewer}: {r.problem}" for r in command.reports if not r.is_complete]
     sources = _sources(state, ledger, command, context)
     ledger = _replace(ledger, sources=sources, findings=sealed)
@@ -70,6 +72,8 @@ def record_review(
     facts |= {name: getattr(tally, name) for name in ("new", "resolved", "reopened")}
     errors = state.error_messages
     facts_out: dict[str, object] = dict(facts)
+    if tally.set_aside:
+        facts_out["set_aside"] = tally.set_aside
     for problem in problems:
         errors = with_error(_replace(state, error_messages=errors), problem, context)
         facts_out["problem"] = errors[-1]
@@ -111,7 +115,14 @@ def record_fix(state: RemediationState | None, command: RecordFix, context: Cont
         state = revise(state, _failed(ledger, step), error_messages=errors, last_update=context.now)
         return Transition(state=state, result=result, facts=facts | {"problem": errors[-1]})
     ledger = _replace(ledger, step=Step(kind=StepKind.REVIEW), is_fix_done=True)
-    state = revise(state, ledger, last_update=context.now)
+    entries = state.feedback_history
+    if result["is_tree_changed"]:
+        history = History(state, context, tree=command.tree)
+        history.read_open()
+        facts["addressed"] = history.address(step.begun_at)
+        entries = in_order(history.entries)
+        ledger = _replace(ledger, findings=history.sealed)
+    state = revise(state, ledger, feedback_history=entries, last_update=context.now)
     return Transition(state=state, result=result, facts=facts)
 
 

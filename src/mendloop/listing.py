@@ -1,0 +1,59 @@
+"""Tasks as a listing shows them: each with its state, or with why that cannot be read."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mendloop.core.codec import decode_head
+from mendloop.core.errors import DeserializationError, StateError
+from mendloop.core.model import RemediationState
+from mendloop.core.names import task_of_head
+from mendloop.core.outside import lowered_counter
+from mendloop.stores.port import Document
+
+__all__ = ["Listed", "TaskPage", "listed"]
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """
+    One task in a listing.
+
+    Attributes:
+        task_id: The task; or the name of what is stored among tasks and is none.
+        state: Its state, or None where it is gone or cannot be read.
+        problem: Why it cannot be read, or None.
+        obstacle: Why every write into it is refused as it stands, and what to do; or "".
+    """
+
+    task_id: str
+    state: RemediationState | None
+    problem: StateError | None = None
+    obstacle: str = ""
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """One page of tasks, by task id; *cursor* is None on the last."""
+
+    tasks: tuple[Listed, ...]
+    cursor: str | None
+
+
+def listed(key: str, document: Document | None) -> Listed:
+    """Read the head *document* that is stored under *key*."""
+    task_id = task_of_head(key)
+    if document is None:
+        return Listed(task_id or key, None)
+    if task_id is None:
+        return Listed(key, None, _misnamed(key))
+    try:
+        state = decode_head(task_id, document.body)
+    except StateError as error:
+        return Listed(task_id, None, error)
+    return Listed(task_id, state, obstacle=document.obstacle or lowered_counter(state))
+
+
+def _misnamed(key: str) -> DeserializationError:
+    return DeserializationError(
+        f"no task has its state under the name {key!a}, and no command can reach it: name it "
+        "task-ID-state, or remove it, or take its label app=remediation-state away"
+    )
