@@ -35,6 +35,9 @@ __all__ = [
 HEAD_FINDINGS_BYTES = 10 * 1024
 """With more findings than this, some leave the head."""
 
+_ROW_LIMIT_BYTES = 1024 * 1024
+"""A finding that others have made so large stays in the head: no chunk is larger than it."""
+
 _WORST_BYTES = 2 * 1024
 _LATEST_BYTES = 2 * 1024
 _PERSON = "person"
@@ -95,7 +98,7 @@ def compact(
     size_bytes -= _size_bytes(numbered[n] for n in unchanged)
     sealed = _replace(sealed, count=count)
     is_over = is_forced or size_bytes > HEAD_FINDINGS_BYTES
-    kept = _latest(own) if is_over else set(own)
+    kept = _latest(own) | _too_large(own) if is_over else set(own)
     outside = _more(sealed.open, (e for n, e in numbered.items() if n not in kept))
     if is_over or _worst_rank(outside) > _worst_rank(_open_counts(numbered[n] for n in kept)):
         pool = _with_worse(numbered, sealed, shelf)
@@ -198,6 +201,10 @@ def _row_of(entry: FeedbackEntry, number: int) -> Row:
     if isinstance(entry.mendloop, Finding) and entry.mendloop.fingerprint:
         keys.append(entry.mendloop.fingerprint)
     return Row(number, tuple(dict.fromkeys(keys)), msgspec.Raw(encode(entry)))
+
+
+def _too_large(entries: Mapping[int, FeedbackEntry]) -> set[int]:
+    return {n for n, entry in entries.items() if len(encode(entry)) > _ROW_LIMIT_BYTES}
 
 
 def _latest(entries: Mapping[int, FeedbackEntry]) -> set[int]:

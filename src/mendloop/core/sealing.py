@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -166,12 +167,15 @@ class Sealer:
         self.sealed = _replace(self.sealed, chunks=tuple(made), tail=None)
 
     def _chunks(self, lines: Sequence[_Line]) -> list[SealedChunk]:
-        """Write *lines* as chunks of at most `CHUNK_BYTES`."""
+        """Write *lines* as chunks of at most `CHUNK_BYTES`, of about one size, so that each can grow."""
         made: list[SealedChunk] = []
+        total_bytes = sum(len(line.text) for line in lines)
+        room_bytes = total_bytes / math.ceil(total_bytes / CHUNK_BYTES)
         batch: list[_Line] = []
         size_bytes = 0
         for line in lines:
-            if batch and size_bytes + len(line.text) > CHUNK_BYTES:
+            is_full = size_bytes >= room_bytes or size_bytes + len(line.text) > CHUNK_BYTES
+            if batch and is_full:
                 made.append(self._chunk(batch, size_bytes))
                 batch, size_bytes = [], 0
             batch.append(line)
