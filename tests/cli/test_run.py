@@ -90,6 +90,9 @@ def test_no_progress_stops_the_loop(todo: User) -> None:
     assert "the same 3 findings were open after 2 reviews in a row" in ran.out
     assert "fix changed nothing" in ran.out
     assert "mendloop resume demo" in ran.out
+    explained = todo("explain", "demo").out
+    assert "and the work tree was the same at 2 reviews in a row" in explained
+    assert 2 == explained.count("Iteration 1: 3 open (set ")
 
 
 def test_the_budget_stops_the_loop(todo: User) -> None:

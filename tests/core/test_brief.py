@@ -65,6 +65,20 @@ def test_what_is_resolved_is_not_told() -> None:
     assert ("one", 1) == (told["description"], told["times_returned"])
 
 
+def test_a_standstill_is_told_before_it_ends_the_loop() -> None:
+    """One review before the stop, both forms say what shows it; not earlier."""
+    driver = briefed("one")
+    assert (
+        ""
+        == json.loads(make_brief(driver.state, driver.state.feedback_history).json)["no_progress"]
+    )
+    driver.review(report(findings=(finding("f0", description="one"),)))
+    brief = make_brief(driver.state, driver.state.feedback_history)
+    words = "the same 1 findings were open after 2 reviews in a row"
+    assert words == json.loads(brief.json)["no_progress"]
+    assert f"No progress: {words}.".encode() in brief.markdown
+
+
 def test_what_was_tried_before_is_told() -> None:
     """Earlier reviews and the last errors stand in both forms."""
     driver = briefed("one")

@@ -22,6 +22,7 @@ from mendloop.core.decide import (
     Wait,
     decide,
     is_stuck,
+    nudge,
 )
 from mendloop.core.model import Ledger, RemediationState, Round
 from mendloop.core.vocabulary import Phase, Status, StepKind, StopReason
@@ -112,6 +113,58 @@ def test_standstills_are_told_from_the_last_reviews(
         for name in sets
     )
     assert is_standstill == bool(is_stuck(rounds, same))
+
+
+def test_a_work_tree_that_does_not_change_is_no_progress() -> None:
+    """Whatever flaky reviewers report, fixes that change nothing stop the loop."""
+    driver = Driver().start(no_progress_rounds=3)
+    driver.increment()
+    driver.review(report("a"), tree="t1")
+    for name in "bc":
+        assert isinstance(driver.next(), Take | StartIteration)
+        driver.fix(tree="t1")
+        driver.review(report(name), tree="t1")
+    step = driver.next()
+    assert (
+        Finish(StopReason.NO_PROGRESS, "the work tree was the same at 3 reviews in a row") == step
+    )
+
+
+def test_a_finding_that_returns_again_and_again_is_no_progress() -> None:
+    """Though what is open is another set each time."""
+    driver = Driver().start(no_progress_rounds=3, max_iterations=100)
+    driver.increment()
+    driver.review(report("a", "b0"))
+    for turn in range(1, 7):
+        assert not isinstance(driver.next(), Finish)
+        driver.review(report(*("a" * (turn % 2 == 0)), f"b{turn}"))
+    step = driver.next()
+    assert Finish(StopReason.NO_PROGRESS, "a finding came back 3 times after it was gone") == step
+
+
+def test_a_finding_that_was_often_back_and_stays_open_is_no_standstill() -> None:
+    """Only its coming back is; while it is open, the others may go one by one."""
+    driver = Driver().start(no_progress_rounds=2, max_iterations=100)
+    driver.increment()
+    for names in (("a", "b", "c"), ("b", "c"), ("a", "b"), ("b", "x"), ("a", "b", "y")):
+        driver.review(report(*names))
+    assert isinstance(driver.next(), Finish)
+    driver.review(report("a", "b", "z"))
+    assert not isinstance(driver.next(), Finish)
+
+
+@pytest.mark.parametrize(
+    ("sets", "same", "is_told"),
+    [("A", 3, False), ("AA", 3, True), ("AB", 3, False), ("A", 2, False), ("AAA", 5, False)],
+)
+def test_a_standstill_is_told_one_review_before(sets: str, same: int, is_told: bool) -> None:
+    """What the next review would make no progress is known before it."""
+    at = state().last_update
+    rounds = tuple(
+        Round(iteration=1, at=at, open=1, new=0, resolved=0, reopened=0, open_digest=name)
+        for name in sets
+    )
+    assert is_told == bool(nudge(rounds, same))
 
 
 def test_the_budget_stops_a_loop_and_a_pause_does_not_count() -> None:

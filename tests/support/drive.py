@@ -108,12 +108,14 @@ class Driver:
         """Start an iteration as the holder."""
         return int(self.apply(commands.Increment(generation=self.generation)).result["iteration"])
 
-    def review(self, *reports: Report) -> dict[str, Any]:
-        """Take a review from begin to end."""
+    def review(self, *reports: Report, tree: str = "") -> dict[str, Any]:
+        """Take a review from begin to end; it leaves the work tree as *tree*."""
         self.apply(
             commands.BeginStep(generation=self.generation, kind=StepKind.REVIEW, tree="tree")
         )
-        done = self.apply(commands.RecordReview(generation=self.generation, reports=reports))
+        done = self.apply(
+            commands.RecordReview(generation=self.generation, reports=reports, tree=tree)
+        )
         return done.result
 
     def fix(self, problem: str = "", *, tree: str = "tree2") -> None:

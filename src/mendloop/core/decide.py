@@ -14,7 +14,17 @@ import msgspec
 from mendloop.core.model import Ledger, RemediationState, Round
 from mendloop.core.vocabulary import StepKind, StopReason
 
-__all__ = ["Ended", "Finish", "NextStep", "StartIteration", "Take", "Wait", "decide", "is_stuck"]
+__all__ = [
+    "Ended",
+    "Finish",
+    "NextStep",
+    "StartIteration",
+    "Take",
+    "Wait",
+    "decide",
+    "is_stuck",
+    "nudge",
+]
 
 
 class StartIteration(msgspec.Struct, frozen=True):
@@ -133,10 +143,36 @@ def is_stuck(rounds: tuple[Round, ...], same: int) -> str:
         rounds: Accepted reviews since the start or the last resume, oldest first.
         same: So many in a row with the same open findings are a standstill.
     """
-    digests = [closed.open_digest for closed in rounds]
-    count = rounds[-1].open if rounds else 0
-    if len(digests) >= same and len(set(digests[-same:])) == 1:
-        return f"the same {count} findings were open after {same} reviews in a row"
-    if len(digests) >= 3 and digests[-1] == digests[-3] != digests[-2]:  # noqa: PLR2004 - A-B-A
-        return f"the loop swings: the {count} open findings are those of two reviews ago"
-    return ""
+    reasons = _evidence(rounds, same)
+    digests = [closed.open_digest for closed in rounds[-3:]]
+    if len(digests) == 3 and digests[0] == digests[2] != digests[1]:  # noqa: PLR2004 - A-B-A
+        count = rounds[-1].open
+        reasons.append(f"the loop swings: the {count} open findings are those of two reviews ago")
+    return ", and ".join(reasons)
+
+
+def nudge(rounds: tuple[Round, ...], same: int) -> str:
+    """
+    Say in words what will be no progress if the next review is like the last, or "".
+
+    Args:
+        rounds: Accepted reviews since the start or the last resume, oldest first.
+        same: As `is_stuck` takes it; where it is 2, nothing can be told so early.
+    """
+    return ", and ".join(_evidence(rounds, same - 1)) if same > 2 else ""  # noqa: PLR2004 - pairs
+
+
+def _evidence(rounds: tuple[Round, ...], same: int) -> list[str]:
+    """What shows over *same* reviews that nothing moves."""
+    last = rounds[-same:]
+    if len(last) < same:
+        return []
+    reasons = []
+    if len({closed.open_digest for closed in last}) == 1:
+        reasons.append(f"the same {last[-1].open} findings were open after {same} reviews in a row")
+    if last[-1].tree and len({closed.tree for closed in last}) == 1:
+        reasons.append(f"the work tree was the same at {same} reviews in a row")
+    times = last[-1].most_returned
+    if times >= same:
+        reasons.append(f"a finding came back {times} times after it was gone")
+    return reasons

@@ -186,6 +186,8 @@ class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
         resolved: Findings it no longer reports.
         reopened: Findings that came back.
         open_digest: Names the set of open findings.
+        most_returned: How often in all that finding came back which did so most often, of those
+            that it reopened.
         tree: Revision of the work tree as the review left it, or "".
         is_complete: False where it was cut or failed, and found something all the same.
     """
@@ -197,6 +199,7 @@ class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
     resolved: int
     reopened: int
     open_digest: str
+    most_returned: int = 0
     tree: str = ""
     is_complete: bool = True
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 _FINDINGS_SHOWN = 5
+_TREE_SHOWN = 19
 
 
 @click.command
@@ -91,6 +92,8 @@ def _data(session: Session, told: _Told) -> dict[str, Any]:
         "work_tree": ledger.lease.tree,
         "before": story.before,
         "iterations": story.iterations,
+        "no_progress": _standstill(state),
+        "reviews": ledger.rounds,
         "missing_commits": [{"first": gap.first, "last": gap.last} for gap in gaps],
         "writes_refused": obstacle,
         "next": _next(session, told),
@@ -118,6 +121,30 @@ def _why(state: RemediationState) -> str:
     failed = f", {ledger.step.failures} attempts failed" if ledger.step.failures else ""
     begun = "was begun and not ended" if ledger.step.begun_at else "is to be done"
     return f"nobody runs it now: its {ledger.step.kind} {begun}{failed}"
+
+
+def _standstill(state: RemediationState) -> str:
+    """What shows that nothing moves, or soon will; or ""."""
+    from mendloop.core.decide import is_stuck, nudge
+
+    rounds, same = state.ledger.rounds, state.ledger.settings.no_progress_rounds
+    return is_stuck(rounds, same) or nudge(rounds, same)
+
+
+def _show_standstill(state: RemediationState) -> None:
+    from mendloop.cli.printing import cell, print_line
+
+    reason = _standstill(state)
+    if not reason:
+        return
+    print_line()
+    print_line(f"No progress: {reason}.")
+    for done in state.ledger.rounds[-state.ledger.settings.no_progress_rounds :]:
+        tree = f", work tree {cell(done.tree[:_TREE_SHOWN])}" if done.tree else ""
+        print_line(
+            f"  Iteration {done.iteration}: {done.open} open (set {cell(done.open_digest)}), "
+            f"{done.new} new, {done.resolved} resolved, {done.reopened} came back{tree}"
+        )
 
 
 def _next(session: Session, told: _Told) -> str:
@@ -153,6 +180,7 @@ def _show(session: Session, told: _Told) -> None:
     for iteration in story.iterations:
         print_line()
         _show_iteration(iteration)
+    _show_standstill(state)
     _show_open(session, state)
     print_line()
     print_line(f"Next: {_next(session, told) or 'nothing, it is done'}.")
@@ -190,7 +218,9 @@ def _show_open(session: Session, state: RemediationState) -> None:
     for entry in entries[:_FINDINGS_SHOWN]:
         where = words.place_words(entry)
         what = cell(entry.description.split("\n")[0])
-        print_line(f"  {entry.severity}  {f'{where}  ' if where else ''}{what}")
+        returned = entry.mendloop.times_returned if entry.mendloop else 0
+        again = f"  (came back {returned} times)" if returned else ""
+        print_line(f"  {entry.severity}  {f'{where}  ' if where else ''}{what}{again}")
     more = state.open_total - len(entries[:_FINDINGS_SHOWN])
     if more:
         print_line(f"  {words.more_open(session, state, more)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -41,6 +41,7 @@ __all__ = [
     "compress",
     "in_utc",
     "merge_reports",
+    "most_returned",
     "open_digest",
     "open_entries",
     "reviewer_name",
@@ -122,6 +123,18 @@ def open_digest(entries: Iterable[FeedbackEntry]) -> str:
     """Name the set of open findings: 16 hex digits, whatever their order."""
     names = sorted(entry.pr_comment_id for entry in entries if not entry.resolved)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def most_returned(entries: Iterable[FeedbackEntry], now: datetime) -> int:
+    """How often that finding came back which did so most often, of those reopened *now*."""
+    return max(
+        (
+            finding.times_returned
+            for finding in (entry.mendloop for entry in entries if not entry.resolved)
+            if isinstance(finding, Finding) and finding.lives and finding.lives[-1].at == now
+        ),
+        default=0,
+    )
 
 
 def _facts(tally: Tally) -> dict[str, int]:

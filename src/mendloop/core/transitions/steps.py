@@ -8,7 +8,12 @@ from mendloop.core.commands import BeginStep, Context, RecordFix, RecordReview
 from mendloop.core.compaction import in_order
 from mendloop.core.errors import TransitionRefused
 from mendloop.core.model import Ledger, RemediationState, Round, Source, Step
-from mendloop.core.transitions.ledger import merge_reports, open_digest, reviewer_name
+from mendloop.core.transitions.ledger import (
+    merge_reports,
+    most_returned,
+    open_digest,
+    reviewer_name,
+)
 from mendloop.core.transitions.matching import History
 from mendloop.core.transitions.outcome import (
     Transition,
@@ -88,6 +93,7 @@ def record_review(
             resolved=tally.resolved,
             reopened=tally.reopened,
             open_digest=open_digest(entries),
+            most_returned=most_returned(entries, context.now),
             tree=command.tree,
             is_complete=not problems,
         )
