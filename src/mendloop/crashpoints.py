@@ -26,13 +26,16 @@ CRASH_POINTS = (
     "review-recorded",
     "fix-recorded",
     "head-decided",
-    "chunk-written",
     "head-written",
-    "chunk-removed",
     "loop-finished",
     "lease-released",
+    "chunk-written",
+    "head-set-aside",
+    "repair-decided",
+    "repair-written",
+    "chunk-removed",
 )
-"""In the order in which a run meets them first; chunks are written and removed in a long one only."""
+"""In the order in which a run meets them first, then those of a long one and of a repair."""
 
 _name, _, _count = os.environ.get("MENDLOOP_CRASH_AT", "").partition(":")
 _left = {_name: int(_count or 1)} if _name else {}

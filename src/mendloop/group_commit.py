@@ -8,7 +8,6 @@ once the store has acknowledged what they rest on.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections import ChainMap, OrderedDict, deque
 from copy import copy
@@ -18,7 +17,7 @@ import msgspec
 
 from mendloop.attempts import Attempt
 from mendloop.clock import Clock
-from mendloop.core.codec import decode_head, encode_state, rfc3339
+from mendloop.core.codec import decode_head
 from mendloop.core.commits import FOLD_LIMIT, Answer, Fold, Request, fold
 from mendloop.core.errors import (
     DeserializationError,
@@ -29,11 +28,12 @@ from mendloop.core.errors import (
     StoreUnavailable,
 )
 from mendloop.core.model import Change, RemediationState
-from mendloop.core.names import HEAD, QUARANTINE, head_name, quarantine_key
+from mendloop.core.names import HEAD, QUARANTINE, head_name
 from mendloop.core.outside import outside_change
 from mendloop.core.shelf import Held, Lacking, Unreadable
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
+from mendloop.heads import set_aside, write_head
 from mendloop.history import SealedHistory
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.port import Document, Store
@@ -189,12 +189,10 @@ class GroupCommitter:
         try:
             return _to_write(document, task_id)
         except DeserializationError as error:
-            key = quarantine_key(task_id, document.body)
-            with contextlib.suppress(DocumentExists):
-                labels = {"task-id": task_id}
-                await self._store.create(QUARANTINE, key, document.body, labels=labels)
+            key = await set_aside(self._store, task_id, document.body)
             kept = f"it is left as it is, with a copy kept as {QUARANTINE}.{key}"
-            error.args = (f"{error}; {kept}; correct it where it is stored to go on",)
+            repair = f"`mendloop doctor {task_id} --repair` makes it right"
+            error.args = (f"{error}; {kept}; {repair}",)
             raise
 
     async def _decide(
@@ -255,21 +253,8 @@ class GroupCommitter:
         assert state is not None  # noqa: S101 - a fold that changed something left a state
         await self._sealed.write(done.documents)
         reach("head-decided")
-        body = encode_state(state)
-        fields = {
-            "task_id": state.task_id,
-            "iteration": str(state.iteration),
-            "last_update": rfc3339(state.last_update),
-        }
-        labels = {"task-id": state.task_id}
         try:
-            if stored is None:
-                key = head_name(state.task_id)
-                document = await self._store.create(HEAD, key, body, fields=fields, labels=labels)
-            else:
-                document = await self._store.replace(
-                    stored.document, body, fields=fields, labels=labels
-                )
+            document = await write_head(self._store, stored.document if stored else None, state)
         except asyncio.CancelledError:
             attempt.is_outcome_unknown = True
             raise

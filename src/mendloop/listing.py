@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mendloop.core.codec import decode_head
+from mendloop.core.diagnosis import no_task
 from mendloop.core.errors import DeserializationError, StateError
 from mendloop.core.model import RemediationState
 from mendloop.core.names import task_of_head
@@ -53,7 +54,5 @@ def listed(key: str, document: Document | None) -> Listed:
 
 
 def _misnamed(key: str) -> DeserializationError:
-    return DeserializationError(
-        f"no task has its state under the name {key!a}, and no command can reach it: name it "
-        "task-ID-state, or remove it, or take its label app=remediation-state away"
-    )
+    symptom = no_task(key)
+    return DeserializationError(f"{symptom.what}: {symptom.advice}")

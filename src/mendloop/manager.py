@@ -20,10 +20,8 @@ from mendloop.clock import Clock, SystemClock
 from mendloop.core import commands
 from mendloop.core.codec import decode_head
 from mendloop.core.commits import Request
-from mendloop.core.errors import (
-    StateNotFound,
-    ValidationError,
-)
+from mendloop.core.diagnosis import Diagnosis
+from mendloop.core.errors import StateNotFound, ValidationError
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
 from mendloop.core.names import HEAD, check_task_id, head_name
 from mendloop.core.text import Redactor, redact_secrets
@@ -32,6 +30,7 @@ from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
 from mendloop.group_commit import GroupCommitter
 from mendloop.listing import Listed, TaskPage, listed
 from mendloop.reading import Reader
+from mendloop.recovery import Recovery, Surgeon
 from mendloop.stores.port import Store
 
 __all__ = ["StateManager"]
@@ -90,6 +89,7 @@ class StateManager:
         self._committer = GroupCommitter(
             store, clock=self.clock, redact=redact, deadline_seconds=deadline_seconds
         )
+        self._surgeon = Surgeon(store, clock=self.clock, redact=redact, by=self._by, door=door)
         self._reader = Reader(self._committer.history, self.require_state)
 
     async def __aenter__(self) -> Self:
@@ -281,6 +281,32 @@ class StateManager:
         """
         await self.submit(task_id, commands.Compress())
         return (await self.require_state(task_id)).findings_total
+
+    async def validate_state(self, task_id: str) -> Diagnosis:
+        """
+        Tell all that is wrong with what is stored of the task; nothing is changed.
+
+        Raises:
+            StateNotFound: Nothing is stored of it.
+        """
+        return await self._surgeon.validate(check_task_id(task_id))
+
+    def validate_all(self) -> AsyncGenerator[Diagnosis, None]:
+        """Tell all that is wrong with each task, those too of which only the history is left."""
+        return self._surgeon.validate_all()
+
+    async def recover_state(self, task_id: str) -> Recovery:
+        """
+        Make a sound state out of what is left of the task, and record it; a sound one stays as it is.
+
+        What is damaged is copied aside first, byte for byte. No counter is lowered. What could not
+        be brought back is told, and kept in the history.
+
+        Raises:
+            StateNotFound: Nothing is stored of it.
+            ReadOnlyState: A newer version wrote it; it is left as it is.
+        """
+        return await self._surgeon.recover(check_task_id(task_id))
 
     async def pause(self, task_id: str, *, reason: str) -> None:
         """Let the step in progress end, and start no other until a resume."""

@@ -87,9 +87,15 @@ class SealedStore:
 
         What stays belongs to nobody, and a cleanup takes it away.
         """
+        keys: list[str] = []
         for pointer in pointers:
             self._kept.pop(pointer.digest, None)
-            key = sealed_key(state.task_id, state.ledger.incarnation, pointer)
+            keys.append(sealed_key(state.task_id, state.ledger.incarnation, pointer))
+        await self.discard(keys)
+
+    async def discard(self, keys: Iterable[str]) -> None:
+        """Remove documents that belong to nobody, as far as that succeeds."""
+        for key in keys:
             with contextlib.suppress(StateError):
                 document = self._written.pop(key, None) or await self._store.get(CHUNK, key)
                 if document is not None:

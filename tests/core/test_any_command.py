@@ -93,6 +93,12 @@ _COMMANDS: st.SearchStrategy[commands.Command] = st.one_of(
     st.builds(commands.RenewLease, generation=_GENERATIONS, boottime_seconds=st.just(2.0)),
     st.builds(commands.RecordChild, generation=_GENERATIONS, child=st.none() | st.just(_CHILD)),
     st.builds(commands.ReleaseLease, generation=_GENERATIONS),
+    st.builds(
+        commands.Recover,
+        repaired=st.tuples(st.text(max_size=5)),
+        lost=st.lists(st.text(max_size=5), max_size=60).map(tuple),
+        quarantined=st.just(()),
+    ),
 )
 
 

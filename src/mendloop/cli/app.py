@@ -23,6 +23,7 @@ _COMMANDS = {
     "pause": "control:pause",
     "resume": "control:resume",
     "stop": "control:stop",
+    "doctor": "doctor:doctor",
     "export": "exporting:export",
     "import": "importing:import_",
     "init": "init:init",

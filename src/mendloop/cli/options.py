@@ -9,7 +9,7 @@ import click
 
 from mendloop.cli.session import Session
 
-__all__ = ["OUTPUTS", "SEVERITIES", "duration", "shared_options", "task_argument"]
+__all__ = ["OUTPUTS", "SEVERITIES", "duration", "shared_options", "task_argument", "tasks_argument"]
 
 OUTPUTS = ("table", "json", "yaml")
 SEVERITIES = ("Low", "Medium", "High", "Critical")
@@ -35,6 +35,15 @@ def _check_task(_context: click.Context, _parameter: click.Parameter, task_id: s
 
 
 task_argument = click.argument("task_id", metavar="TASK", callback=_check_task)
+
+
+def _check_tasks(
+    context: click.Context, parameter: click.Parameter, task_ids: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(_check_task(context, parameter, task_id) for task_id in task_ids)
+
+
+tasks_argument = click.argument("task_ids", nargs=-1, metavar="[TASK]...", callback=_check_tasks)
 
 
 def shared_options(command: _F) -> _F:

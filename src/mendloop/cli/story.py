@@ -173,6 +173,11 @@ def _say_feedback(facts: dict[str, Any]) -> str:
     return f"feedback: {counts or 'nothing new'}"
 
 
+def _say_recover(facts: dict[str, Any]) -> str:
+    lost = ", ".join(map(str, facts.get("lost", ())))
+    return f"repaired at iteration {facts.get('iteration')}; lost: {lost or 'nothing'}"
+
+
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "create": lambda _: "created",
     "configure": _say_configure,
@@ -190,5 +195,6 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "begin_step": lambda facts: f"{facts.get('step', 'step')} began",
     "record_review": _say_review,
     "record_fix": _say_fix,
+    "recover": _say_recover,
     "finish": lambda facts: f"ended: {facts.get('stop_reason', '')}, {facts.get('detail', '')}",
 }

@@ -39,6 +39,7 @@ from mendloop.core.vocabulary import IssueType, Life, Phase, Severity, Status, S
 
 __all__ = [
     "decode_head",
+    "decode_member",
     "decode_part",
     "decode_state",
     "digest",
@@ -131,6 +132,21 @@ def decode_part(cls: type[_C], raw: bytes | msgspec.Raw) -> _C:
     except _UNREADABLE as error:
         raise DeserializationError(f"not a {cls.__name__}: {error}") from error
     return part
+
+
+def decode_member(cls: type[Carrying], name: str, raw: bytes) -> Any:
+    """
+    Decode the value of one member of a struct, and what others wrote in it.
+
+    Raises:
+        DeserializationError: These bytes are none.
+    """
+    field = next(field for field in _fields(cls) if field.name == name)
+    try:
+        _refuse_ambiguous(raw)
+        return _read_member(field, msgspec.Raw(raw))
+    except _UNREADABLE as error:
+        raise DeserializationError(f"not a {name}: {error}") from error
 
 
 def decode_head(task_id: str, raw: bytes) -> RemediationState:

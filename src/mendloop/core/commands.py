@@ -35,6 +35,7 @@ __all__ = [
     "RecordChild",
     "RecordFix",
     "RecordReview",
+    "Recover",
     "ReleaseLease",
     "RenewLease",
     "Resume",
@@ -209,6 +210,21 @@ class ReleaseLease(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
 
 
+class Recover(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Record that the state was made sound again.
+
+    Attributes:
+        repaired: What was wrong, in words.
+        lost: What could not be brought back.
+        quarantined: Names of the copies of what was damaged.
+    """
+
+    repaired: tuple[str, ...]
+    lost: tuple[str, ...]
+    quarantined: tuple[str, ...]
+
+
 Command = (
     Create
     | Configure
@@ -228,4 +244,5 @@ Command = (
     | RenewLease
     | RecordChild
     | ReleaseLease
+    | Recover
 )

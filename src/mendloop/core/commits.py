@@ -47,6 +47,7 @@ __all__ = [
     "Shelves",
     "fold",
     "read_chunk",
+    "row_of_commit",
     "sealed_keys",
 ]
 
@@ -351,14 +352,7 @@ def _sealed(
     count = _count_to_seal(ledger.commits, coming)
     if count == 0:
         return ledger.commits, ledger.log, ()
-    rows = [
-        Row(
-            commit.number,
-            tuple(dict.fromkeys(change.op_id for change in commit.changes)),
-            msgspec.Raw(encode(commit)),
-        )
-        for commit in ledger.commits[:count]
-    ]
+    rows = [row_of_commit(commit) for commit in ledger.commits[:count]]
     try:
         sealer = Sealer("commits", ledger.log, shelf, seal)
         sealer.put_away(rows)
@@ -367,6 +361,12 @@ def _sealed(
         sealer = Sealer("commits", closed_off(ledger.log), shelf, seal)
         sealer.put_away(rows)
     return ledger.commits[count:], sealer.sealed, tuple(sealer.documents)
+
+
+def row_of_commit(commit: Commit) -> Row:
+    """The row that *commit* is sealed as."""
+    keys = tuple(dict.fromkeys(change.op_id for change in commit.changes))
+    return Row(commit.number, keys, msgspec.Raw(encode(commit)))
 
 
 def _count_to_seal(commits: tuple[Commit, ...], coming: int) -> int:

@@ -29,6 +29,7 @@ from mendloop.core.vocabulary import (
 )
 
 __all__ = [
+    "COUNT_MOST",
     "LEDGER_SCHEMA",
     "LIVES_KEPT",
     "STATE_VERSION",
@@ -48,7 +49,8 @@ __all__ = [
     "Step",
 ]
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+COUNT_MOST = 2**32 - 1
+Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MOST)]
 
 STATE_VERSION = "v1"
 LEDGER_SCHEMA = 2

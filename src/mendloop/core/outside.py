@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from mendloop.core.codec import digest
 from mendloop.core.errors import DeserializationError
-from mendloop.core.model import Change, Ledger, RemediationState
+from mendloop.core.model import COUNT_MOST, Change, RemediationState
 from mendloop.core.names import started_iteration
 
-__all__ = ["OUTSIDE", "lowered_counter", "outside_change"]
+__all__ = ["OUTSIDE", "given_out", "lowered_counter", "outside_change"]
 
 OUTSIDE = "outside"
 """The door of a change that came past all of ours."""
@@ -50,20 +50,20 @@ def outside_change(state: RemediationState) -> Change | None:
 
 def lowered_counter(state: RemediationState) -> str:
     """Say that the counter stands below a number that was given out; "" where it does not."""
-    ledger = state.ledger
-    if not ledger.commits:
-        return ""
-    given_out = max(_numbers(state, ledger), default=0)
-    if state.iteration >= given_out:
+    least = given_out(state)
+    if not state.ledger.commits or state.iteration >= least:
         return ""
     return (
         f"iteration {state.iteration} of task {state.task_id}, changed by other hands, is below "
-        f"{given_out}, which was given out: a counter is never lowered; set it to {given_out}"
+        f"{least}, which was given out: a counter is never lowered; set it to {least}, or "
+        f"`mendloop doctor {state.task_id} --repair` does"
     )
 
 
-def _numbers(state: RemediationState, ledger: Ledger) -> list[int]:
-    """The iteration numbers that are known to have been given out."""
-    results = [change.result for commit in ledger.commits for change in commit.changes]
+def given_out(state: RemediationState) -> int:
+    """The highest iteration that the head of a task says was given out."""
+    results = [change.result for commit in state.ledger.commits for change in commit.changes]
     told = [result["iteration"] for result in results if isinstance(result.get("iteration"), int)]
-    return told + [n for key in state.metadata if (n := started_iteration(key)) is not None]
+    begun = [n for key in state.metadata if (n := started_iteration(key)) is not None]
+    # What no counter can reach was never given out.
+    return max([number for number in (*told, *begun) if number <= COUNT_MOST], default=0)

@@ -95,7 +95,7 @@ class Opened:
         """
         rows: dict[int, Row] = {}
         try:
-            for line in unpacked(self.body).split(b"\n"):
+            for line in b"".join(unpacked(self.body)).split(b"\n"):
                 if line.startswith(b"["):
                     row = _row.decode(line)
                     rows[row.number] = row
@@ -179,14 +179,13 @@ def open_index(body: bytes, digest: str) -> OpenedIndex:
     return OpenedIndex(body[body.find(b"\n") + 1 :])
 
 
-def unpacked(body: bytes) -> bytes:
+def unpacked(body: bytes) -> Iterator[bytes]:
     """
-    Unpack the rows of a chunk: one gzip member after another.
+    Unpack a chunk: one gzip member after another.
 
     Raises:
         DeserializationError: It is no gzip, is cut, or unpacks to more than a chunk ever has.
     """
-    pieces: list[bytes] = []
     room = _UNPACKED_LIMIT_BYTES
     rest = body
     while rest:
@@ -202,9 +201,8 @@ def unpacked(body: bytes) -> bytes:
             )
         if not member.eof:
             raise DeserializationError("a sealed chunk is cut")
-        pieces.append(piece)
+        yield piece
         rest = member.unused_data
-    return b"".join(pieces)
 
 
 def _check(body: bytes, digest: str) -> None:

@@ -21,7 +21,7 @@ from mendloop.kube.api import Api
 from mendloop.kube.errors import Answer, Call, from_answer
 from mendloop.kube.requests import Resource
 
-__all__ = ["Gone", "ListBegun", "ListDone", "Present", "WatchEvent", "watch"]
+__all__ = ["Gone", "ListBegun", "ListDone", "Present", "WatchEvent", "last_of_deleted", "watch"]
 
 _PAGE = "250"
 _LINE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -32,6 +32,9 @@ _LIFE_SECONDS = 300
 
 _SILENCE_SECONDS = 90.0
 """The server says something at least once a minute: a bookmark, if nothing has changed."""
+
+_TELLING_SECONDS = 2
+"""What has already happened is told at once."""
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -151,6 +154,33 @@ async def watch(
         except VersionExpired as error:
             stream.expire()
             await stream.pause(error)
+
+
+async def last_of_deleted(api: Api, resource: Resource, name: str, since: int) -> bytes | None:
+    """
+    The object of this name as it was when it was last deleted after the version *since*, as JSON.
+
+    The server tells changes of the last minutes again; None where it was not deleted among those.
+
+    Raises:
+        StoreError: The server is not there, or does not allow it.
+    """
+    query = {
+        "fieldSelector": f"metadata.name={name}",
+        "resourceVersion": str(since),
+        "timeoutSeconds": str(_TELLING_SECONDS),
+    }
+    last: bytes | None = None
+    try:
+        async with api.watch(resource, query, silence_seconds=2 * _TELLING_SECONDS) as pieces:
+            async for line in _split(pieces):
+                with _understood():
+                    told = _lines_of.decode(line)
+                if told.type == "DELETED":
+                    last = bytes(told.object)
+    except (VersionExpired, StoreUnavailable):
+        return last
+    return last
 
 
 class _Stream:

@@ -31,6 +31,7 @@ __all__ = [
     "from_object",
     "key_of",
     "object_name",
+    "read_revision",
     "selector",
     "version_of",
 ]
@@ -128,10 +129,16 @@ def version_of(document: Document) -> Version:
     Raises:
         RevisionConflict: It is none that this store has given.
     """
-    found = _REVISION.fullmatch(document.revision)
-    if found is None:
+    version = read_revision(document.revision)
+    if version is None:
         raise RevisionConflict(f"{document.kind} {document.key!r} never was at this revision")
-    return Version(found[1], found[2])
+    return version
+
+
+def read_revision(revision: str) -> Version | None:
+    """Read a revision back; None where it is none that this store has given."""
+    found = _REVISION.fullmatch(revision)
+    return Version(found[1], found[2]) if found else None
 
 
 def from_object(kind: str, raw: bytes) -> Read:

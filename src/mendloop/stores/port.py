@@ -9,12 +9,12 @@ there can be is one grammar for all stores, `mendloop.stores.grammar`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import Protocol
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["Document", "Page", "Seen", "Store"]
+__all__ = ["Document", "Page", "Remembering", "Seen", "Store"]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,3 +168,18 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of files and connections. Idempotent."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """What a store has beside the port where it still knows what was deleted a while ago."""
+
+    async def remembered(self, kind: str, key: str, revisions: Iterable[str]) -> Document | None:
+        """
+        Give a document as it was when it was deleted, or None where that is not known any more.
+
+        Args:
+            kind: Of the document.
+            key: Of the document.
+            revisions: Of other documents, one of them from before the deletion.
+        """

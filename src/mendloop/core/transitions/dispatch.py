@@ -8,7 +8,7 @@ from typing import Any
 from mendloop.core import commands
 from mendloop.core.commands import Command, Context
 from mendloop.core.model import RemediationState
-from mendloop.core.transitions import judging, lease, ledger, lifecycle, put, steps
+from mendloop.core.transitions import judging, lease, ledger, lifecycle, put, recovery, steps
 from mendloop.core.transitions.outcome import Transition
 
 __all__ = ["command_name", "transition"]
@@ -32,6 +32,7 @@ _TRANSITIONS: dict[type[Any], tuple[str, Callable[..., Transition]]] = {
     commands.RenewLease: ("renew_lease", lease.renew),
     commands.RecordChild: ("record_child", lease.record_child),
     commands.ReleaseLease: ("release_lease", lease.release),
+    commands.Recover: ("recover", recovery.recover),
 }
 
 

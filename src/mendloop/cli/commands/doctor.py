@@ -1,0 +1,133 @@
+"""`mendloop doctor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mendloop.cli.options import shared_options, tasks_argument
+from mendloop.cli.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from mendloop.core.diagnosis import Diagnosis, Symptom
+    from mendloop.core.model import RemediationState
+    from mendloop.manager import StateManager
+    from mendloop.recovery import Recovery
+
+__all__ = ["doctor"]
+
+
+@click.command
+@tasks_argument
+@click.option("--repair", is_flag=True, help="Make sound again what can be; copies are kept first.")
+@click.option("--dry-run", is_flag=True, help="With --repair: only say what would be repaired.")
+@shared_options
+@click.pass_obj
+def doctor(session: Session, task_ids: tuple[str, ...], *, repair: bool, dry_run: bool) -> int:
+    """
+    Tell what is wrong with the stored state of tasks, of all if none is named; --repair repairs it.
+
+    The exit code is 0 where all is well or was repaired with nothing lost, and 17 where something
+    is wrong or was lost. A repair lowers no counter and keeps what was damaged.
+    """
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.exit_codes import ExitCode
+    from mendloop.cli.printing import emit
+
+    if dry_run and not repair:
+        raise click.UsageError("--dry-run belongs to --repair: without it nothing is changed")
+
+    async def examine(manager: StateManager) -> list[dict[str, Any]]:
+        rows = [row async for row in _examined(manager, task_ids) if row["symptoms"]]
+        if repair and not dry_run:
+            return [await _repaired(manager, row) for row in rows]
+        return rows
+
+    rows = with_manager(session, examine)
+    emit(session, {"tasks": rows}, lambda: _show(session, rows, is_repair=repair))
+    return ExitCode.OK if all(map(_is_well, rows)) else ExitCode.UNSOUND
+
+
+async def _examined(
+    manager: StateManager, task_ids: tuple[str, ...]
+) -> AsyncGenerator[dict[str, Any], None]:
+    if not task_ids:
+        async for diagnosis in manager.validate_all():
+            yield await _row(manager, diagnosis)
+    for task_id in task_ids:
+        yield await _row(manager, await manager.validate_state(task_id))
+
+
+async def _row(manager: StateManager, diagnosis: Diagnosis) -> dict[str, Any]:
+    symptoms = [*diagnosis.symptoms]
+    if diagnosis.is_sound:
+        symptoms += await _lease_symptoms(manager, diagnosis.task_id)
+    return {
+        "task_id": diagnosis.task_id,
+        "is_sound": diagnosis.is_sound,
+        "is_repairable": diagnosis.is_repairable,
+        "symptoms": symptoms,
+    }
+
+
+async def _lease_symptoms(manager: StateManager, task_id: str) -> list[Symptom]:
+    """Say that a run of this host is gone: it is no damage, and the next run takes its place."""
+    from mendloop.cli import words
+    from mendloop.core.diagnosis import abandoned
+
+    state: RemediationState | None = await manager.get_state(task_id)
+    if state is None or not words.is_gone(state.ledger.lease):
+        return []
+    return [abandoned(words.holder_words(state.ledger.lease))]
+
+
+async def _repaired(manager: StateManager, row: dict[str, Any]) -> dict[str, Any]:
+    """Repair one task; a failure stops no other."""
+    from mendloop.core.errors import StateError
+
+    if not row["is_repairable"]:
+        return row
+    try:
+        recovery: Recovery = await manager.recover_state(row["task_id"])
+    except StateError as error:
+        return row | {"problem": str(error)}
+    return row | {
+        "is_sound": True,
+        "is_repaired": recovery.is_changed,
+        "iteration": recovery.iteration,
+        "lost": recovery.lost,
+        "quarantined": recovery.quarantined,
+    }
+
+
+def _is_well(row: dict[str, Any]) -> bool:
+    return bool(row["is_sound"]) and not row.get("lost")
+
+
+def _show(session: Session, rows: list[dict[str, Any]], *, is_repair: bool) -> None:
+    from mendloop.cli.printing import print_line, print_table
+
+    if not rows:
+        print_line("nothing is wrong")
+        return
+    told = [
+        [row["task_id"], symptom.gravity, symptom.what, symptom.advice]
+        for row in rows
+        for symptom in row["symptoms"]
+    ]
+    print_table(session, ["task", "gravity", "what", "what to do"], told)
+    for row in rows:
+        if "problem" in row:
+            print_line(f"{row['task_id']} is not repaired: {row['problem']}")
+        if row.get("is_repaired"):
+            lost = "; ".join(row["lost"]) or "nothing"
+            print_line(
+                f"{row['task_id']} is repaired, at iteration {row['iteration']}; lost: {lost}"
+            )
+            for name in row["quarantined"]:
+                print_line(f"a copy of what was damaged is kept as {name}")
+    if not is_repair and any(row["is_repairable"] for row in rows):
+        print_line(f"`mendloop doctor --repair{session.store_option}` repairs what can be")

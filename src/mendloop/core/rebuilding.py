@@ -1,0 +1,235 @@
+"""
+A sound state out of what is left of a task: its head as far as it can be read, and its history.
+
+Sealed rows are found by what their documents say for themselves. Of two versions of a row the one
+that the later commit sealed counts, and what was sealed by a commit that another one won against
+counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from mendloop.core.codec import decode_part
+from mendloop.core.compaction import entry_of, lookup_key, place_of
+from mendloop.core.diagnosis import Case, Gravity, SymptomKind, diagnose, symptoms_of_history
+from mendloop.core.errors import DeserializationError
+from mendloop.core.evidence import Facts, members_of
+from mendloop.core.model import COUNT_MOST, Commit, FeedbackEntry, Finding, RemediationState
+from mendloop.core.outside import given_out
+from mendloop.core.salvage import Salvaged
+from mendloop.core.sealed import Sealed
+from mendloop.core.sealing import Document, Seal, Sealer, open_counts_of, open_severity, pointers_of
+from mendloop.core.shelf import Row, Shelf
+
+__all__ = ["Heap", "Rebuilt", "is_history_to_be_sealed_anew", "owner_of", "rebuild"]
+
+_IN_HISTORY = frozenset(
+    {
+        SymptomKind.NO_HEAD,
+        SymptomKind.UNREADABLE,
+        SymptomKind.REWRITTEN,
+        SymptomKind.COUNTS,
+        SymptomKind.MISSING_CHUNK,
+        SymptomKind.BROKEN_CHUNK,
+    }
+)
+_replace = msgspec.structs.replace
+
+
+class Rebuilt(msgspec.Struct, frozen=True):
+    """
+    A sound state.
+
+    Attributes:
+        state: It, before the repair is recorded in it.
+        documents: What has to be written before it.
+        lost: What could not be brought back, in words.
+    """
+
+    state: RemediationState
+    documents: tuple[Document, ...]
+    lost: tuple[str, ...]
+
+
+def is_history_to_be_sealed_anew(case: Case) -> bool:
+    """Whether the head does not say any more, or not rightly, where the history is."""
+    return any(symptom.kind in _IN_HISTORY for symptom in diagnose(case).symptoms)
+
+
+def owner_of(case: Case, state: RemediationState) -> str:
+    """
+    The incarnation whose history the task has; "" where there is none.
+
+    Where the head does not tell, it is the one whose history goes on latest.
+    """
+    if state.ledger.incarnation:
+        return state.ledger.incarnation
+    sound = [facts for facts in case.facts if facts.incarnation]
+    latest = max(sound, key=_lateness, default=None)
+    return latest.incarnation if latest else ""
+
+
+def _lateness(facts: Facts) -> tuple[float, int]:
+    at = facts.last_at.timestamp() if facts.last_at else 0.0
+    return at, max([number for number, _ in facts.commits], default=0)
+
+
+class Heap:
+    """
+    The newest version of every row of one incarnation.
+
+    Attributes:
+        findings: By number.
+        commits: By number.
+    """
+
+    def __init__(self, case: Case, state: RemediationState, incarnation: str) -> None:
+        """Begin with what is known of the commits that were written."""
+        self.findings: dict[int, Row] = {}
+        self.commits: dict[int, Row] = {}
+        self._case = case
+        self._incarnation = incarnation
+        self._sealed_by: dict[tuple[str, int], int] = {}
+        own = [facts for facts in case.facts if facts.incarnation == incarnation]
+        self._ids = {number: name for facts in own for number, name in facts.ids.items()}
+        self._ids |= {commit.number: commit.id for commit in state.ledger.commits}
+        self._last = state.ledger.commit or None
+
+    def add(self, body: bytes) -> None:
+        """Take the rows of a document, as far as it is whole and counts."""
+        try:
+            for member in members_of(self._case.task_id, body):
+                header = member.header
+                if header.incarnation == self._incarnation and self._counts(
+                    header.commit, header.commit_id
+                ):
+                    for row in member.rows:
+                        self._take(header.part, header.commit, row)
+        except DeserializationError:
+            return  # the diagnosis tells; what came before is whole
+
+    def _counts(self, commit: int, commit_id: str) -> bool:
+        if self._last is not None and commit > self._last:
+            return False
+        return self._ids.get(commit, commit_id) == commit_id
+
+    def _take(self, part: str, commit: int, row: Row) -> None:
+        rows = self.commits if part == "commits" else self.findings
+        is_older = commit < self._sealed_by.get((part, row.number), 0)
+        if is_older or not 0 <= row.number <= COUNT_MOST:
+            return
+        try:
+            if part == "commits":
+                decode_part(Commit, row.content)
+            else:
+                entry_of(row)
+        except DeserializationError:
+            return
+        self._sealed_by[part, row.number] = commit
+        rows[row.number] = row
+
+
+def rebuild(
+    case: Case, salvaged: Salvaged, heap: Heap | None, *, incarnation: str, token: str
+) -> Rebuilt:
+    """
+    Make a sound state.
+
+    Args:
+        case: What is stored.
+        salvaged: What is left of the head.
+        heap: The rows of the history, where it is to be sealed anew; else None.
+        incarnation: See `owner_of`.
+        token: Fresh and random: the id of the commit that records the repair.
+    """
+    state = _numbered_on(case, salvaged.state, incarnation or token)
+    if heap is None:
+        return Rebuilt(state, (), salvaged.lost)
+    before = state.ledger
+    lost = list(salvaged.lost)
+    entries = tuple(_named_again(state.feedback_history, heap.findings))
+    places = (place_of(entry) for entry in entries)
+    in_head = {place for place in places if place is not None and place <= COUNT_MOST}
+    lost += _lost("findings", case, state, heap.findings.keys() | in_head)
+    lost += _lost("commits", case, state, heap.commits.keys() | _numbers_of(before.commits))
+    counts = [before.findings.count, *(n + 1 for n in (*heap.findings, *in_head))]
+    count = max(number for number in counts if number <= COUNT_MOST)
+    seal = Seal(case.task_id, before.incarnation, before.commit + 1, token)
+    findings = _sealer("findings", heap.findings, count, seal)
+    commits = {n: row for n, row in heap.commits.items() if n not in _numbers_of(before.commits)}
+    log = _sealer("commits", commits, 0, seal)
+    outside = (open_severity(row) for n, row in heap.findings.items() if n not in in_head)
+    still_open = open_counts_of(severity for severity in outside if severity is not None)
+    ledger = _replace(
+        before,
+        findings=_replace(findings.sealed, open=still_open),
+        log=log.sealed,
+        sealed=(),
+    )
+    state = _replace(state, feedback_history=entries, mendloop=ledger)
+    return Rebuilt(state, (*findings.documents, *log.documents), tuple(lost))
+
+
+def _numbers_of(commits: Iterable[Commit]) -> frozenset[int]:
+    return frozenset(commit.number for commit in commits)
+
+
+def _sealer(part: str, rows: Mapping[int, Row], count: int, seal: Seal) -> Sealer:
+    sealed = Sealed(count=count)
+    sealer = Sealer(part, sealed, Shelf(sealed, {}), seal)
+    sealer.put_away([rows[number] for number in sorted(rows)], is_settling=True)
+    return sealer
+
+
+def _numbered_on(case: Case, state: RemediationState, incarnation: str) -> RemediationState:
+    """Raise every counter to what is known to have been given out."""
+    ledger = _replace(state.ledger, incarnation=incarnation)
+    own = [facts for facts in case.facts if facts.incarnation == incarnation]
+    commits = tuple(commit for commit in ledger.commits if commit.number <= COUNT_MOST)
+    made = [ledger.commit, *(number for facts in own for number, _ in facts.commits)]
+    made += _numbers_of(commits)
+    given = max([given_out(state), *(facts.given_out for facts in own)])
+    highest = max([number for number in made if number <= COUNT_MOST], default=0)
+    ledger = _replace(ledger, commit=highest, commits=commits)
+    return _replace(state, iteration=max(state.iteration, given), mendloop=ledger)
+
+
+def _named_again(
+    entries: Iterable[FeedbackEntry], rows: Mapping[int, Row]
+) -> Iterable[FeedbackEntry]:
+    """Give back what mendloop kept of the findings that another program dropped it from."""
+    by_key = {key: row for row in rows.values() for key in row.keys}
+    for entry in entries:
+        row = by_key.get(lookup_key(entry.pr_comment_id))
+        if isinstance(entry.mendloop, Finding) or row is None:
+            yield entry
+            continue
+        known = entry_of(row).mendloop
+        if isinstance(known, Finding):
+            yield _replace(entry, mendloop=_replace(known, place=row.number))
+
+
+def _lost(part: str, case: Case, state: RemediationState, there: Iterable[int]) -> Iterator[str]:
+    """Name the rows that are neither sealed nor in the head."""
+    log = state.ledger.findings if part == "findings" else state.ledger.log
+    numbers = sorted(set(there))
+    if pointers_of(log) or state.ledger.sealed:
+        damaged = [s for s in symptoms_of_history(case, state) if s.part == part]
+        spans = [(s.first, s.last) for s in damaged if s.gravity is Gravity.LOST]
+    elif part == "findings":
+        spans = [(0, max([state.ledger.findings.count - 1, *numbers[-1:]]))]
+    else:
+        spans = [(1, state.ledger.commit)]
+    for first, last in spans:
+        yield from _gaps(part, first, last, numbers)
+
+
+def _gaps(part: str, first: int, last: int, numbers: Iterable[int]) -> Iterator[str]:
+    for there in (*numbers, last + 1):
+        end = min(there, last + 1) - 1
+        if end >= first:
+            yield f"{part} {first} to {end}" if end > first else f"{part} {first}"
+        first = max(first, there + 1)

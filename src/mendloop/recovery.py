@@ -1,0 +1,292 @@
+"""
+Finding out what is wrong with a task, and making a sound state again out of what is left of it.
+
+Copies of what is damaged are set aside first. The state is then written on the revision that it was
+read with, so that of two repairs at once one does it, and the other finds nothing left to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections import ChainMap
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
+
+import msgspec
+
+from mendloop.clock import Clock
+from mendloop.core import commands
+from mendloop.core.commits import Fold, Request, fold, sealed_keys
+from mendloop.core.diagnosis import Case, Diagnosis, diagnose, no_task, state_of
+from mendloop.core.errors import DocumentExists, RevisionConflict, StateNotFound
+from mendloop.core.evidence import Facts, facts_of
+from mendloop.core.model import RemediationState
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, task_of_head
+from mendloop.core.rebuilding import Heap, Rebuilt, is_history_to_be_sealed_anew, owner_of, rebuild
+from mendloop.core.salvage import salvage
+from mendloop.core.sealing import Document as SealedDocument
+from mendloop.core.shelf import Held, Lacking, Opened, open_index
+from mendloop.core.text import Redactor
+from mendloop.crashpoints import reach
+from mendloop.heads import set_aside, write_head
+from mendloop.sealed_store import SealedStore
+from mendloop.stores.port import Document, Remembering, Store
+
+__all__ = ["Recovery", "Surgeon"]
+
+_PAGE = 4
+"""So few sealed documents are in memory at once: each may have a MiB, and unpacks to more."""
+
+_TRIES = 20
+
+
+class Recovery(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What came of a repair.
+
+    Attributes:
+        task_id: The task.
+        iteration: Where its counter stands.
+        is_changed: Whether there was anything to do.
+        repaired: What was wrong, in words.
+        lost: What could not be brought back.
+        quarantined: Names of the copies of what was damaged.
+    """
+
+    task_id: str
+    iteration: int = 0
+    is_changed: bool = False
+    repaired: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
+
+
+class _Examined(NamedTuple):
+    head: Document | None
+    case: Case
+    revisions: tuple[str, ...]
+    diagnosis: Diagnosis
+
+
+class Surgeon:
+    """Examines and repairs the tasks of one store."""
+
+    def __init__(self, store: Store, *, clock: Clock, redact: Redactor, by: str, door: str) -> None:
+        """
+        Work on *store*.
+
+        Args:
+            store: Where heads, chunks and quarantine live.
+            clock: Gives repairs their time.
+            redact: Takes secrets out of every text before it is written.
+            by: Who repairs, for the history.
+            door: How it came in, for the history.
+        """
+        self._store = store
+        self._sealed = SealedStore(store)
+        self._clock = clock
+        self._redact = redact
+        self._by = by
+        self._door = door
+
+    async def validate(self, task_id: str) -> Diagnosis:
+        """
+        See `mendloop.manager.StateManager.validate_state`.
+
+        Raises:
+            StateNotFound: Nothing is stored of the task.
+        """
+        return (await self._examine(task_id)).diagnosis
+
+    async def validate_all(self) -> AsyncGenerator[Diagnosis, None]:
+        """See `mendloop.manager.StateManager.validate_all`."""
+        known: set[str] = set()
+        async for document in self._documents(HEAD):
+            task_id = task_of_head(document.key)
+            if task_id is None:
+                yield Diagnosis(task_id=document.key, symptoms=(no_task(document.key),))
+                continue
+            known.add(task_id)
+            with contextlib.suppress(StateNotFound):  # it may have gone meanwhile
+                yield await self.validate(task_id)
+        async for document in self._documents(CHUNK):
+            task_id = document.labels.get("task-id", "")
+            if task_id and task_id not in known:
+                known.add(task_id)
+                with contextlib.suppress(StateNotFound):
+                    yield await self.validate(task_id)
+
+    async def recover(self, task_id: str) -> Recovery:
+        """
+        See `mendloop.manager.StateManager.recover_state`.
+
+        Raises:
+            StateNotFound: Nothing is stored of the task.
+            ReadOnlyState: A newer version wrote it.
+            RevisionConflict: The task did not stand still for long enough.
+        """
+        for _ in range(_TRIES):
+            examined = await self._examine(task_id)
+            if not examined.diagnosis.is_repairable:
+                state = state_of(examined.case)
+                iteration = state.iteration if isinstance(state, RemediationState) else 0
+                return Recovery(task_id=task_id, iteration=iteration)
+            try:
+                return await self._repair(examined)
+            except (RevisionConflict, DocumentExists):
+                continue
+        raise RevisionConflict(
+            f"task {task_id} is written all the time: try again", task_id=task_id
+        )
+
+    async def _examine(self, task_id: str) -> _Examined:
+        """Read all that is stored of a task, while it stands still."""
+        key = head_name(task_id)
+        head = await self._store.get(HEAD, key)
+        for _ in range(_TRIES):
+            examined = await self._read(task_id, head)
+            again = head if examined.diagnosis.is_sound else await self._store.get(HEAD, key)
+            if (again and again.revision) == (head and head.revision):
+                break
+            head = again
+        else:
+            raise RevisionConflict(
+                f"task {task_id} is written all the time: try again", task_id=task_id
+            )
+        if head is None and not examined.case.facts:
+            raise StateNotFound(task_id=task_id)
+        return examined
+
+    async def _read(self, task_id: str, head: Document | None) -> _Examined:
+        found: dict[str, Facts] = {}
+        revisions: list[str] = []
+        async for document in self._documents(CHUNK, **{"task-id": task_id}):
+            found[document.key] = facts_of(task_id, document.key, document.body)
+            revisions.append(document.revision)
+        case = Case(
+            task_id=task_id,
+            body=head.body if head else None,
+            fields=head.fields if head else {},
+            obstacle=head.obstacle if head else "",
+        )
+        state = state_of(case)
+        for key in sealed_keys(state) if isinstance(state, RemediationState) else ():
+            if key not in found:  # other hands may have taken its labels away
+                document_there = await self._store.get(CHUNK, key)
+                if document_there is not None:
+                    found[key] = facts_of(task_id, key, document_there.body)
+        case = msgspec.structs.replace(case, facts=tuple(found.values()))
+        return _Examined(head, case, tuple(revisions), diagnose(case))
+
+    async def _documents(self, kind: str, **labels: str) -> AsyncGenerator[Document, None]:
+        cursor: str | None = None
+        while True:
+            page = await self._store.list(kind, labels=labels, limit=_PAGE, cursor=cursor)
+            for document in page.documents:
+                yield document
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def _repair(self, examined: _Examined) -> Recovery:
+        """Set aside, rebuild, write; what nothing points at any more goes last."""
+        head, case = examined.head, await self._with_remembered(examined)
+        salvaged = salvage(case, now=self._clock.now())
+        incarnation = owner_of(case, salvaged.state)
+        token = secrets.token_hex(8)
+        quarantined = await self._set_aside(examined, incarnation)
+        heap: Heap | None = None
+        if is_history_to_be_sealed_anew(case):
+            heap = Heap(case, salvaged.state, incarnation)
+            await self._fill(heap, case, incarnation)
+        rebuilt = rebuild(case, salvaged, heap, incarnation=incarnation, token=token)
+        command = commands.Recover(
+            repaired=tuple(symptom.what for symptom in examined.diagnosis.symptoms),
+            lost=rebuilt.lost,
+            quarantined=quarantined,
+        )
+        done = await self._recorded(rebuilt, command, token)
+        assert done.state is not None  # noqa: S101 - there was one before
+        needed = sealed_keys(done.state)
+        documents = (*rebuilt.documents, *done.documents)
+        await self._sealed.write(d for d in documents if d.key in needed)
+        reach("repair-decided")
+        await write_head(self._store, head, done.state)
+        reach("repair-written")
+        await self._sealed.discard(sorted(_own_keys(case, incarnation) - needed))
+        return Recovery(
+            task_id=case.task_id,
+            iteration=done.state.iteration,
+            is_changed=True,
+            repaired=command.repaired,
+            lost=command.lost,
+            quarantined=quarantined,
+        )
+
+    async def _with_remembered(self, examined: _Examined) -> Case:
+        """Return the case with the head that is gone, where the store still knows it."""
+        case = examined.case
+        if case.body is not None or not isinstance(self._store, Remembering):
+            return case
+        head = await self._store.remembered(HEAD, head_name(case.task_id), examined.revisions)
+        if head is None:
+            return case
+        return msgspec.structs.replace(case, body=head.body, fields=head.fields)
+
+    async def _set_aside(self, examined: _Examined, incarnation: str) -> tuple[str, ...]:
+        """Copy what is damaged; returns the names of the copies."""
+        case, keys = examined.case, []
+        if case.body is not None:
+            keys.append(await set_aside(self._store, case.task_id, case.body))
+            reach("head-set-aside")
+        own = _own_keys(case, incarnation)
+        for facts in case.facts:
+            if facts.problem and facts.key in own:
+                document = await self._store.get(CHUNK, facts.key)
+                if document is not None:
+                    keys.append(await set_aside(self._store, case.task_id, document.body))
+        return tuple(f"{QUARANTINE}.{key}" for key in keys)
+
+    async def _fill(self, heap: Heap, case: Case, incarnation: str) -> None:
+        for key in sorted(_own_keys(case, incarnation)):
+            document = await self._store.get(CHUNK, key)
+            if document is not None:
+                heap.add(document.body)
+
+    async def _recorded(self, rebuilt: Rebuilt, command: commands.Recover, token: str) -> Fold:
+        """Record the repair as a commit of its own."""
+        held: dict[str, Held] = {
+            document.digest: _opened(document) for document in rebuilt.documents
+        }
+        request = Request(command=command, op_id=token, by=self._by, door=self._door)
+        while True:
+            try:
+                done = fold(
+                    rebuilt.state,
+                    [request],
+                    task_id=rebuilt.state.task_id,
+                    now=self._clock.now(),
+                    token=token,
+                    redact=self._redact,
+                    at_hand=ChainMap(held, self._sealed.at_hand),
+                    older={},
+                )
+            except Lacking as lacking:
+                held |= await self._sealed.fetch(rebuilt.state, lacking.pointers)
+                continue
+            if done.answers[0].error is not None:
+                raise done.answers[0].error
+            return done
+
+
+def _own_keys(case: Case, incarnation: str) -> frozenset[str]:
+    """The documents of the task as it is, and not of an earlier one with its id."""
+    prefix = f"task-{case.task_id}-history-{incarnation}-"
+    return frozenset(f.key for f in case.facts if incarnation and f.key.startswith(prefix))
+
+
+def _opened(document: SealedDocument) -> Held:
+    if document.is_index:
+        return open_index(document.body, document.digest)
+    return Opened(document.body)

@@ -1,0 +1,95 @@
+"""`mendloop doctor`: what someone on call is told, and what a repair does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_user import Quick, User
+
+from mendloop.core.names import HEAD, QUARANTINE, head_name
+from mendloop.stores.sqlite import open_sqlite
+
+
+def edit(path: Path, task_id: str, change: Callable[[bytes], bytes]) -> None:
+    """Change a head past mendloop."""
+
+    async def run() -> None:
+        store = await open_sqlite(path)
+        head = await store.get(HEAD, head_name(task_id))
+        assert head is not None
+        await store.replace(head, change(head.body))
+        await store.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def tasks(user: User, quick: Quick) -> User:
+    """Three tasks, each at iteration 2."""
+    for task_id in ("a", "b", "c"):
+        for _ in range(2):
+            quick("increment", task_id)
+    return user
+
+
+def test_a_sound_store_is_told_as_such(tasks: User, quick: Quick) -> None:
+    """Nothing is wrong, in words and as data."""
+    told = quick("doctor")
+    assert (0, "nothing is wrong\n") == (told.code, told.out)
+    assert {"tasks": []} == quick("doctor", "-o", "json").json()
+    assert 0 == quick("doctor", "a", "b").code
+
+
+def test_what_is_wrong_is_named_and_repaired(tasks: User, quick: Quick) -> None:
+    """It is told with exit code 17, repaired when asked, and then there is nothing left."""
+    edit(tasks.store, "b", lambda body: body[:-1])
+    told = quick("doctor")
+    assert 17 == told.code
+    assert "mendloop doctor --repair" in told.out
+    [row] = quick("doctor", "-o", "json").json()["tasks"]
+    assert ("b", "unreadable", "lost") == (
+        row["task_id"],
+        row["symptoms"][0]["kind"],
+        row["symptoms"][0]["gravity"],
+    )
+    assert 0 == quick("doctor", "a", "c").code
+    assert 17 == quick("doctor", "--repair", "--dry-run").code
+    assert 12 == quick("increment", "b").code
+
+    repaired = quick("doctor", "--repair")
+
+    assert "b is repaired, at iteration 2; lost: nothing" in repaired.out
+    assert f"kept as {QUARANTINE}.task-b-quarantine-" in repaired.out
+    assert 0 == repaired.code
+    assert 0 == quick("doctor").code
+    assert 3 == quick("increment", "b", "-o", "json").json()["iteration"]
+    assert "repaired at iteration 2; lost: nothing" in quick("history", "b").out
+
+
+def test_what_was_lost_is_told_once(tasks: User, quick: Quick) -> None:
+    """A repair that could not bring all back ends with 17; the next call finds nothing wrong."""
+    edit(tasks.store, "b", lambda _: b"")
+    repaired = quick("doctor", "b", "--repair", "-o", "json")
+    [row] = repaired.json()["tasks"]
+    assert (17, 2) == (repaired.code, row["iteration"])
+    assert row["lost"]
+    assert 0 == quick("doctor", "b", "--repair").code
+
+
+def test_a_newer_state_is_left_to_newer_hands(tasks: User, quick: Quick) -> None:
+    """It is told, and a repair leaves it as it is."""
+    edit(tasks.store, "b", lambda body: body.replace(b'"version":"v1"', b'"version":"v2"'))
+    for arguments in (("doctor",), ("doctor", "--repair")):
+        told = quick(*arguments, "-o", "json")
+        [row] = told.json()["tasks"]
+        assert (17, "newer") == (told.code, row["symptoms"][0]["kind"])
+    assert 12 == quick("increment", "b").code
+
+
+def test_a_dry_run_is_of_a_repair(tasks: User, quick: Quick) -> None:
+    """Without --repair there is nothing that it would not do."""
+    assert 2 == quick("doctor", "--dry-run").code
+    assert 3 == quick("doctor", "nowhere").code
