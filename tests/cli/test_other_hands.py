@@ -110,7 +110,7 @@ def test_explain_tells_what_is_left_of_a_damaged_history(
     quick("increment", "t")
     for number in range(40):
         assert 0 == quick(*add, f"finding {number}").code
-    chunks = others.kubectl("get", "configmaps", "-l", "mendloop.dev/kind=chunk", "-o", "name")
+    chunks = others.kubectl("get", "configmaps", "-l", "part=commits", "-o", "name")
     [chunk] = chunks.split()
     others.kubectl("delete", chunk)
     told, as_json = cluster_user("explain", "t"), cluster_user("explain", "t", "-o", "json")
