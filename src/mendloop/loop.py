@@ -32,13 +32,16 @@ from mendloop.manager import StateManager
 from mendloop.reports import Reviewer
 from mendloop.runners.identity import end_leftover, is_alive
 from mendloop.runners.port import Runner
-from mendloop.runners.worktree import WorkTreeLock, tree_revision
+from mendloop.runners.tree import TreeFiles, changed_files, tree_files, tree_revision
+from mendloop.runners.worktree import WorkTreeLock
 from mendloop.steps import Fixer, Steps
 
 __all__ = ["Loop", "Plan"]
 
 _REPEATS_ALLOWED = 3
 """So often one run reviews again a tree that changed after it was found clean."""
+
+_NAMED_FILES = 5
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +98,7 @@ class Loop:
         self._holder = holder
         self._observe = observer
         self._repeats = 0
+        self._files: TreeFiles = {}
 
     async def run(self) -> Finished:
         """
@@ -239,15 +243,26 @@ class Loop:
     async def _review_again(self, steps: Steps, state: RemediationState) -> None:
         """The tree changed after it was found clean: what is clean is what a review saw last."""
         self._repeats += 1
+        if self._repeats == 1:
+            self._files = await tree_files(self._plan.tree)
         if self._repeats > _REPEATS_ALLOWED:
             raise RunError(
                 f"task {self._task_id}: the work tree {self._plan.tree} changed {_REPEATS_ALLOWED} "
-                "times between a review that found nothing open and the end of the loop; end what "
-                "writes into it, then run the same command again",
+                f"times between a review that found nothing open and the end of the loop"
+                f"{await self._what_changed()}; end what writes into it, or let git ignore what "
+                "that writes, then run the same command again",
                 task_id=self._task_id,
             )
         review = Take(StepKind.REVIEW, 1)
         await steps.take(state, review, seconds_left=self._budget_left(state))
+
+    async def _what_changed(self) -> str:
+        files = changed_files(self._files, await tree_files(self._plan.tree))
+        if not files:
+            return ""
+        named = ", ".join(str(path.relative_to(self._plan.tree)) for path in files[:_NAMED_FILES])
+        more = len(files) - _NAMED_FILES
+        return f" (written meanwhile: {named}{f' and {more} more' if more > 0 else ''})"
 
     def _over(self, state: RemediationState) -> Finished | None:
         """What to tell where nothing is to be run; None where something is."""

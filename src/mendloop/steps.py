@@ -21,7 +21,7 @@ from mendloop.events import FixDone, Observer, Output, ReviewDone, StepStarted
 from mendloop.lease import RunLease
 from mendloop.reports import Reviewer, read_outcome, with_tail
 from mendloop.runners.port import Runner, StepCommand, StepOutcome
-from mendloop.runners.worktree import tree_revision
+from mendloop.runners.tree import tree_revision
 
 __all__ = ["Fixer", "Steps"]
 

@@ -6,8 +6,6 @@ import json
 import re
 import signal
 import sqlite3
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -321,22 +319,6 @@ def test_what_was_never_reviewed_is_not_completed(
     assert "a new fault" in todo("feedback", "list", "demo").out
 
 
-def test_a_tree_that_never_rests_is_never_completed(todo: User) -> None:
-    """The tree is another one at each look: the loop says so and completes nothing."""
-    noise = ("git", "config", "filter.noise.clean", "od -An -N8 -tx8 /dev/urandom")
-    subprocess.run(["git", "init", "-q"], cwd=todo.tree, check=True)
-    subprocess.run(noise, cwd=todo.tree, check=True)
-    todo.write(".gitattributes", "noise.txt filter=noise\n")
-    todo.write("noise.txt", "")
-    ran = todo("run", "demo", "--review", "true", "--format", "text", "--fix", "true")
-    todo.write(".gitattributes", "")
-
-    assert 7 == ran.code
-    assert "end what writes into it" in ran.err
-    assert "InProgress" == todo.state("demo")["status"]
-    assert 0 == todo("run", "demo", "--review", "true", "--format", "text", "--fix", "true").code
-
-
 def test_a_completed_task_with_a_new_finding_is_no_success(
     todo: User, loop_arguments: tuple[str, ...]
 ) -> None:
@@ -349,40 +331,6 @@ def test_a_completed_task_with_a_new_finding_is_no_success(
     assert 11 == refused.code
     assert "1 findings came in since" in refused.err
     assert "mendloop resume demo" in refused.err
-
-
-def _git(todo: User) -> None:
-    subprocess.run(["git", "init", "-q", "."], cwd=todo.tree, check=True)
-
-
-@pytest.mark.parametrize("prepare", [lambda _: None, _git], ids=["plain", "git"])
-@pytest.mark.parametrize("place", ["--store", "XDG_STATE_HOME"])
-def test_a_store_in_the_work_tree_is_no_part_of_it(
-    todo: User, loop_arguments: tuple[str, ...], prepare: Callable[[User], None], place: str
-) -> None:
-    """What mendloop writes is no change of the tree: it is refused there unless it is ignored."""
-    prepare(todo)
-    option, environment = ("--store", "sqlite:own/s.db"), {}
-    if place != "--store":
-        option, environment = (), {place: str(todo.tree / "own")}
-    refused = todo("run", "demo", *loop_arguments, *option, **environment)
-
-    assert 2 == refused.code
-    assert f"is inside the work tree {todo.tree}" in refused.err
-    assert not (todo.tree / "own").exists()
-    todo.write(".gitignore", "own/\n")
-    ran = todo("run", "demo", *loop_arguments, *option, **environment)
-    assert (0 if (todo.tree / ".git").exists() else 2) == ran.code
-
-
-def test_half_an_ignored_store_is_not_ignored(todo: User, loop_arguments: tuple[str, ...]) -> None:
-    """The files that SQLite keeps beside a store are to be ignored as well."""
-    _git(todo)
-    todo.write(".gitignore", "*.db\n")
-    refused = todo("run", "demo", *loop_arguments, "--store", "sqlite:s.db")
-
-    assert 2 == refused.code
-    assert f"{todo.tree / 's.db-wal'} is inside the work tree" in refused.err
 
 
 def test_a_lost_piece_of_history_fails_no_run(todo: User, loop_arguments: tuple[str, ...]) -> None:

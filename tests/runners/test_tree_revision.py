@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mendloop.runners.worktree import is_content, tree_revision
+from mendloop.runners.tree import changed_files, is_content, tree_files, tree_revision
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -97,6 +97,24 @@ async def test_a_change_in_a_plain_folder_counts(
 
     assert before.startswith("sha256:")
     assert before != await tree_revision(plain)
+
+
+@pytest.mark.parametrize("folder", ["repository", "plain"])
+async def test_the_files_that_changed_are_named(
+    folder: str, request: pytest.FixtureRequest
+) -> None:
+    """Between two listings: what was written, came or went, and nothing that does not count."""
+    tree: Path = request.getfixturevalue(folder)
+    before = await tree_files(tree)
+    for change in (write_file, add_file, delete_file):
+        change(tree)
+    (tree / ".git").mkdir(exist_ok=True)
+    (tree / ".git" / "noise").write_text("noise")
+    after = await tree_files(tree)
+
+    names = ("kept.txt", "new.txt", "sub/deep.txt")
+    assert [tree / name for name in names] == changed_files(before, after)
+    assert not changed_files(after, await tree_files(tree))
 
 
 async def test_what_git_ignores_does_not_count(repository: Path) -> None:

@@ -25,7 +25,7 @@ from mendloop.events import Event, Finished, IterationStarted, RunStarted
 from mendloop.loop import Loop, Plan
 from mendloop.manager import StateManager
 from mendloop.runners.identity import this_process
-from mendloop.runners.worktree import is_content
+from mendloop.runners.tree import is_content
 
 __all__ = ["Drive"]
 

@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-__all__ = ["hash_folder", "is_ignored"]
+__all__ = ["hash_folder", "is_ignored", "list_folder"]
 
 # What a user's configuration could run, or write outside the temporary folder, is switched off.
 _GIT = (
@@ -24,11 +25,14 @@ _GIT_TIMEOUT_SECONDS = 300
 _NOT_IGNORED = 1
 
 
-def hash_folder(tree: Path) -> str:
+def hash_folder(tree: Path, *, own: AbstractSet[tuple[int, int]]) -> str:
     """
     Hash the folder as a git tree, as if all of it were added.
 
     Git adds it to a copy of the index, with new objects kept elsewhere.
+
+    Args:
+        own: Device and inode of files that are left out.
 
     Raises:
         ValueError: Git sees nothing in it.
@@ -59,6 +63,7 @@ def hash_folder(tree: Path) -> str:
             "GIT_OBJECT_DIRECTORY": str(own_objects),
         }
         _ask_git(tree, environment, "-c", f"lfs.storage={name}/lfs", "add", "-A", "--", ".")
+        _leave_out(tree, environment, own)
         root = _ask_git(tree, environment, "write-tree", "--missing-ok")
         if not prefix:
             return root
@@ -66,6 +71,16 @@ def hash_folder(tree: Path) -> str:
         if not listing:
             raise ValueError("git sees nothing in this folder: it is empty, or ignored")
         return listing.split("\t")[0].split()[-1]
+
+
+def list_folder(tree: Path) -> list[str]:
+    """
+    List what git would add in *tree*, or has added, by paths in it.
+
+    Raises:
+        OSError, subprocess.SubprocessError: There is no git, or it fails.
+    """
+    return _ask_for_names(tree, _environment(), "-c", "-o", "--exclude-standard")
 
 
 def is_ignored(tree: Path, path: Path) -> bool | None:
@@ -77,6 +92,29 @@ def is_ignored(tree: Path, path: Path) -> bool | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return True
+
+
+def _leave_out(tree: Path, environment: dict[str, str], own: AbstractSet[tuple[int, int]]) -> None:
+    """Take the files of *own* from the index, by whatever names they are in it."""
+    if not own:
+        return
+    names = _ask_for_names(tree, environment)
+    found = [name for name in names if _is_one_of(tree / name, own)]
+    if found:
+        _ask_git(tree, environment, "update-index", "--force-remove", "--", *found)
+
+
+def _is_one_of(path: Path, own: AbstractSet[tuple[int, int]]) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:  # it went since it was added
+        return False
+    return (status.st_dev, status.st_ino) in own
+
+
+def _ask_for_names(tree: Path, environment: dict[str, str], *which: str) -> list[str]:
+    listed = _ask_git(tree, environment, "ls-files", "-z", *which, "--", ".")
+    return listed.split("\0")[:-1]
 
 
 def _environment() -> dict[str, str]:

@@ -1,5 +1,5 @@
 """
-One run in one work tree, whatever task and store it is for; and a name for the tree's content.
+One run in one work tree, whatever task and store it is for.
 
 The lock is the kernel's: it goes with the process that holds it, and children do not inherit it.
 What is written beside it tells others who holds the tree, and a successor what to end.
@@ -7,13 +7,10 @@ What is written beside it tells others who holds the tree, and a successor what 
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import hashlib
 import os
-import stat
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,28 +24,12 @@ import msgspec
 from mendloop.core.errors import RunError, WorkTreeBusy
 from mendloop.core.run import Child, Holder
 from mendloop.core.text import PATH_LIMIT_BYTES, clean
-from mendloop.runners import git
 
-__all__ = ["TreeUse", "WorkTreeLock", "is_content", "tree_revision"]
+__all__ = ["TreeUse", "WorkTreeLock"]
 
 _RECORD_LIMIT_BYTES = 64 * 1024
 _TURN_SECONDS = 2.0
 _TURN_POLL_SECONDS = 0.005
-_SKIPPED = frozenset(
-    {
-        ".git",
-        ".hg",
-        ".mypy_cache",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".tox",
-        ".venv",
-        "__pycache__",
-        "node_modules",
-        "venv",
-    }
-)
-_READ_WHOLE_BYTES = 8 * 1024 * 1024
 
 
 class TreeUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,20 +211,6 @@ class WorkTreeLock:
         )
 
 
-async def tree_revision(tree: Path) -> str:
-    """
-    Name the content of a work tree: equal content, at whatever path, has an equal name.
-
-    In a git repository it is "git:" and the hash of the folder's tree as if all of it were added:
-    untracked, changed, deleted files and the executable bit count, ignored files do not, of a
-    repository inside only its commit does. A folder that is ignored as a whole is hashed by content. Index and objects of the repository are not touched.
-    Elsewhere, and where git fails, it is "sha256:" and a hash over paths, executable bits and
-    contents, without caches and environments; of files over 8 MiB, size and time stand for the
-    content.
-    """
-    return await asyncio.to_thread(_name_tree, tree)
-
-
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
     """
@@ -264,26 +231,6 @@ def _turn(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-async def is_content(tree: Path, path: Path) -> bool:
-    """
-    Whether a file of this name counts in the revision of *tree*, be it there or not.
-
-    Args:
-        tree: Free of symbolic links.
-        path: Absolute and free of symbolic links.
-    """
-    return await asyncio.to_thread(_counts, tree, path)
-
-
-def _counts(tree: Path, path: Path) -> bool:
-    if not path.is_relative_to(tree):
-        return False
-    parts = path.relative_to(tree).parts
-    if git.is_ignored(tree, tree) is False:
-        return ".git" not in parts and not git.is_ignored(tree, path)
-    return _SKIPPED.isdisjoint(parts)
-
-
 def _try_flock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -300,47 +247,3 @@ def _read_record(handle: int) -> TreeUse | None:
         return msgspec.json.decode(line, type=TreeUse)
     except msgspec.DecodeError:
         return None
-
-
-def _name_tree(tree: Path) -> str:
-    try:
-        return f"git:{git.hash_folder(tree)}"
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return f"sha256:{_hash_content(tree)}"
-
-
-def _hash_content(tree: Path) -> str:
-    digest = hashlib.sha256()
-    for path in _walk(tree):
-        try:
-            described = _describe_file(path)
-        except OSError:
-            # It went, or may not be read: that it is listed still counts.
-            described = b"unreadable"
-        if described:
-            for part in (os.fsencode(path.relative_to(tree)), described):
-                digest.update(b"%d:" % len(part) + part)
-    return digest.hexdigest()
-
-
-def _walk(tree: Path) -> Iterator[Path]:
-    """List what is neither a folder nor skipped, in an order that the content alone decides."""
-    for folder, folders, names in os.walk(tree):
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and name not in links)
-        for name in sorted(names + links):
-            if name != ".git":
-                yield Path(folder, name)
-
-
-def _describe_file(path: Path) -> bytes:
-    """Name the content of one file; nothing for a pipe, a socket or a device."""
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        return b"link " + os.fsencode(path.readlink())
-    if not stat.S_ISREG(status.st_mode):
-        return b""
-    kind = b"program " if status.st_mode & stat.S_IXUSR else b"file "
-    if status.st_size > _READ_WHOLE_BYTES:
-        return kind + b"of %d bytes, %d" % (status.st_size, status.st_mtime_ns)
-    return kind + hashlib.sha256(path.read_bytes()).digest()
