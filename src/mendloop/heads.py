@@ -7,7 +7,7 @@ import contextlib
 from mendloop.core.codec import encode_state, rfc3339
 from mendloop.core.errors import DocumentExists
 from mendloop.core.model import RemediationState
-from mendloop.core.names import HEAD, QUARANTINE, head_name, quarantine_key
+from mendloop.core.names import HEAD, QUARANTINE, SIDE_FIELDS, head_name, quarantine_key
 from mendloop.stores.port import Document, Store
 
 __all__ = ["set_aside", "write_head"]
@@ -22,11 +22,8 @@ async def write_head(store: Store, document: Document | None, state: Remediation
         DocumentExists: There is one by now.
     """
     body = encode_state(state)
-    fields = {
-        "task_id": state.task_id,
-        "iteration": str(state.iteration),
-        "last_update": rfc3339(state.last_update),
-    }
+    texts = (state.task_id, str(state.iteration), rfc3339(state.last_update))
+    fields = dict(zip(SIDE_FIELDS, texts, strict=True))
     labels = {"task-id": state.task_id}
     if document is None:
         key = head_name(state.task_id)

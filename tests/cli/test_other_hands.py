@@ -62,13 +62,14 @@ def test_a_task_that_is_being_deleted_is_shown_and_takes_nothing(
     assert 3 == cluster_user("show", "t").code
 
 
-def test_a_state_among_binary_data_is_damage(cluster_user: User, others: Others) -> None:
+@pytest.mark.parametrize("key", ["state.json", "task_id", "iteration", "last_update"])
+def test_a_state_among_binary_data_is_damage(cluster_user: User, others: Others, key: str) -> None:
     """It is shown, a write has the exit code of damage and says what to move, and others go on."""
     for task_id in ("t", "u"):
         cluster_user("increment", task_id)
-    text = others.read("task-t-state")["data"]["state.json"]
+    text = others.read("task-t-state")["data"][key]
     binary = base64.b64encode(text.encode()).decode()
-    others.merge("task-t-state", data={"state.json": None}, binaryData={"state.json": binary})
+    others.merge("task-t-state", data={key: None}, binaryData={key: binary})
     refused = cluster_user("increment", "t")
     shown = cluster_user("show", "t")
     rows = cluster_user("list", "-o", "json").json()["tasks"]
@@ -76,7 +77,7 @@ def test_a_state_among_binary_data_is_damage(cluster_user: User, others: Others)
     assert 12 == refused.code
     assert 0 == shown.code
     for told in (refused.err, shown.out, rows[0]["writes_refused"]):
-        assert "state.json in binaryData" in told
+        assert f"{key} in binaryData" in told
         assert "move it to data" in told
     assert ["t", "u"] == [row["task_id"] for row in rows]
     assert 0 == cluster_user("increment", "u").code

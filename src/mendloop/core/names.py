@@ -11,6 +11,7 @@ __all__ = [
     "CHUNK",
     "HEAD",
     "QUARANTINE",
+    "SIDE_FIELDS",
     "SUBDOMAIN",
     "TASK_ID_LIMIT",
     "check_task_id",
@@ -30,6 +31,9 @@ CHUNK = "chunk"
 
 QUARANTINE = "quarantine"
 """Kind of the documents that hold damaged heads, byte for byte."""
+
+SIDE_FIELDS = ("task_id", "iteration", "last_update")
+"""Names of the fields that stand beside a task's state, as they are in it."""
 
 TASK_ID_LIMIT = 63
 """In characters: a task id is a Kubernetes label value, and those end at 63."""

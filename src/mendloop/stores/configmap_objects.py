@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mendloop.core.errors import RevisionConflict, StoreCorrupt, TooLarge
-from mendloop.core.names import CHUNK, HEAD
+from mendloop.core.names import CHUNK, HEAD, SIDE_FIELDS
 from mendloop.kube.api import FIELD_MANAGER
 from mendloop.kube.errors import REQUEST_LIMIT_BYTES
 from mendloop.stores.grammar import OWN_FIELDS, OWN_LABELS, OWN_PREFIX
@@ -46,7 +46,9 @@ _WRITE = f"{OWN_PREFIX}write"
 _FORMAT = ("remediation.5dlabs.com/version", "v1")
 
 _HEAD_BODY = "state.json"
+_HEAD_DATA = (_HEAD_BODY, *SIDE_FIELDS)
 _BODY = "body"
+_LARGEST_SHOWN = 3
 
 _REVISION = re.compile(r"([^/]+)/([1-9][0-9]{0,19})")
 
@@ -71,12 +73,12 @@ class Read(Document, frozen=True, kw_only=True):
     Attributes:
         managed: The object's managedFields, as JSON: who owns what of it.
         is_leaving: Whether it was deleted, and a finalizer holds it.
-        others_binary_bytes: So much binary data is in it that is none of ours.
+        others_binary: The binary data in it that is none of ours: how large each is.
     """
 
     managed: bytes
     is_leaving: bool
-    others_binary_bytes: int
+    others_binary: dict[str, int]
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -101,7 +103,11 @@ class _Managed(msgspec.Struct, rename="camel"):
 
 
 _configmaps = msgspec.json.Decoder(_ConfigMap)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _managers = msgspec.json.Decoder(list[_Managed])
+
+
+_NO_SIZES: Mapping[str, int] = {}
 
 
 def object_name(kind: str, key: str) -> str:
@@ -171,24 +177,24 @@ def from_object(kind: str, raw: bytes) -> Read:
         body=body,
         fields={name: text for name, text in texts.items() if name not in OWN_FIELDS},
         labels={name: value for name, value in labels.items() if not _is_own_label(name)},
-        obstacle=_obstacle(meta, is_misplaced=kind == HEAD and _HEAD_BODY in blobs),
+        obstacle=_obstacle(meta, [n for n in _HEAD_DATA if n in blobs] if kind == HEAD else []),
         managed=bytes(meta.managed_fields),
         is_leaving=meta.deletion_timestamp is not None,
-        others_binary_bytes=sum(len(b) for n, b in blobs.items() if kind == HEAD or n != _BODY),
+        others_binary={n: len(b) for n, b in blobs.items() if kind == HEAD or n != _BODY},
     )
 
 
-def _obstacle(meta: _Meta, *, is_misplaced: bool) -> str:
+def _obstacle(meta: _Meta, misplaced: list[str]) -> str:
     if meta.deletion_timestamp is not None:
         return (
             f"the ConfigMap {meta.name} was deleted at {meta.deletion_timestamp} and is held by its "
             f"finalizers alone ({', '.join(meta.finalizers)}): what is written into it would go with "
             "it; copy what you need, let it go, and begin again"
         )
-    if is_misplaced:
+    if misplaced:
         return (
-            f"the ConfigMap {meta.name} has its {_HEAD_BODY} in binaryData, where mendloop cannot "
-            "replace it: it is left as it is; move it to data"
+            f"the ConfigMap {meta.name} has its {' and '.join(misplaced)} in binaryData, where "
+            "mendloop cannot replace it: it is left as it is; move it to data"
         )
     return ""
 
@@ -205,7 +211,7 @@ def as_object(
     draft = _draft(kind, key, body, fields, labels)
     if kind == CHUNK:
         draft["immutable"] = True
-    return _encoded(kind, key, draft)
+    return _encoded(f"{kind} {key}", draft)
 
 
 def as_apply(
@@ -233,9 +239,9 @@ def as_apply(
     )
     draft["metadata"] |= {"uid": version.uid, "resourceVersion": version.resource_version}
     draft["metadata"].setdefault("annotations", {})[_WRITE] = secrets.token_hex(4)
-    others = sum(len(v.encode()) for n, v in document.fields.items() if n not in draft["data"])
-    others += document.others_binary_bytes
-    return _encoded(document.kind, document.key, draft, others_bytes=others)
+    others = {n: len(v.encode()) for n, v in document.fields.items() if n not in draft["data"]}
+    name = f"{document.kind} {document.key}"
+    return _encoded(name, draft, others=others | document.others_binary)
 
 
 def as_delete(document: Document) -> bytes:
@@ -303,17 +309,24 @@ def _draft(
     return draft
 
 
-def _encoded(kind: str, key: str, draft: dict[str, Any], *, others_bytes: int = 0) -> bytes:
-    own_bytes = sum(len(text.encode()) for text in draft["data"].values())
-    own_bytes += sum(map(len, draft.get("binaryData", {}).values()))
-    size_bytes = own_bytes + others_bytes
-    if size_bytes > DATA_LIMIT_BYTES:
-        shares = f" ({own_bytes} of mendloop's and {others_bytes} under keys of others)"
-        what = f"data{shares if others_bytes else ''}"
-        raise _too_large(kind, key, what, size_bytes, DATA_LIMIT_BYTES)
+def _encoded(
+    document: str, draft: dict[str, Any], *, others: Mapping[str, int] = _NO_SIZES
+) -> bytes:
+    own = {name: len(text.encode()) for name, text in draft["data"].items()}
+    own |= {name: len(blob) for name, blob in draft.get("binaryData", {}).items()}
+    own_bytes, others_bytes = sum(own.values()), sum(others.values())
+    if own_bytes + others_bytes > DATA_LIMIT_BYTES:
+        because = (
+            f"keys of others have {others_bytes} of them, {_largest(others)}: take away what is "
+            "not needed there"
+            if own_bytes <= DATA_LIMIT_BYTES
+            else _own_words(own, draft)
+        )
+        raise _too_large(document, "data", own_bytes + others_bytes, DATA_LIMIT_BYTES, because)
     encoded = _escaped(msgspec.json.encode(draft))
     if len(encoded) > REQUEST_LIMIT_BYTES:
-        raise _too_large(kind, key, "escaped text", len(encoded), REQUEST_LIMIT_BYTES)
+        because = _own_words(own, draft)
+        raise _too_large(document, "escaped text", len(encoded), REQUEST_LIMIT_BYTES, because)
     return encoded
 
 
@@ -323,10 +336,27 @@ def _escaped(encoded: bytes) -> bytes:
     return _NOT_IN_YAML.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
 
 
-def _too_large(kind: str, key: str, what: str, size_bytes: int, limit_bytes: int) -> TooLarge:
+def _own_words(own: Mapping[str, int], draft: dict[str, Any]) -> str:
+    """Say what is large of ours, of a state by its members."""
+    try:
+        members = _members.decode(draft["data"].get(_HEAD_BODY, ""))
+    except msgspec.DecodeError:  # a body that is no state is one piece
+        return f"the largest of it: {_largest(own)}"
+    within = _largest({name: len(bytes(text)) for name, text in members.items()})
+    return f"the largest of it: {_largest(own)}; in {_HEAD_BODY}: {within}"
+
+
+def _largest(sizes: Mapping[str, int]) -> str:
+    first = sorted(sizes.items(), key=lambda item: -item[1])[:_LARGEST_SHOWN]
+    return ", ".join(f"{name} ({size} bytes)" for name, size in first)
+
+
+def _too_large(
+    document: str, what: str, size_bytes: int, limit_bytes: int, because: str
+) -> TooLarge:
     return TooLarge(
-        f"the {kind} {key} would have {size_bytes} bytes of {what}, and a ConfigMap takes "
-        f"{limit_bytes}: nothing was written; resolve findings, or begin another task",
+        f"the {document} would have {size_bytes} bytes of {what}, and a ConfigMap takes "
+        f"{limit_bytes}: nothing was written; {because}",
         size_bytes=size_bytes,
         limit_bytes=limit_bytes,
     )

@@ -61,7 +61,7 @@ async def test_text_that_grows_by_escapes_is_refused_here(
 async def test_foreign_data_counts_with_ours(
     store: ConfigMapStore, others: Others, proxy: FaultProxy, extra: str
 ) -> None:
-    """What others have put into a head takes room that is then not ours, to the byte, and is told apart."""
+    """What others have put into a head takes room that is then not ours, to the byte, and is named."""
     await store.create(*HEAD, b"1", fields={"iteration": "12"})
     value = "x" * 700_000 if extra == "data" else base64.b64encode(b"x" * 700_000).decode()
     others.apply(HEAD[1], "helper", **{extra: {"extra": value}})
@@ -72,8 +72,21 @@ async def test_foreign_data_counts_with_ours(
     await store.replace(read, b"1" * room, fields={"iteration": "12"})
 
     assert (LIMIT + 1, LIMIT) == (caught.value.size_bytes, caught.value.limit_bytes)
-    assert f"{room + 3} of mendloop's and 700000 under keys of others" in str(caught.value)
+    assert "keys of others have 700000 of them, extra (700000 bytes)" in str(caught.value)
     assert not {413, 422} & {exchange.status for exchange in proxy.exchanges}
+
+
+async def test_what_is_large_of_a_state_is_named(store: ConfigMapStore, proxy: FaultProxy) -> None:
+    """A state that is too large by itself is told by its largest members, and nobody else is blamed."""
+    body = b'{"task_id":"7","metadata":{"log":"%b"}}' % (b"x" * LIMIT)
+    with pytest.raises(TooLarge) as caught:
+        await store.create(*HEAD, body, fields={"iteration": "12"})
+
+    size = LIMIT + len('{"log":""}')
+    assert f"state.json ({len(body)} bytes), iteration (2 bytes)" in str(caught.value)
+    assert f"in state.json: metadata ({size} bytes), task_id (3 bytes)" in str(caught.value)
+    assert "others" not in str(caught.value)
+    assert not proxy.exchanges
 
 
 async def test_a_full_head_takes_what_annotations_may_hold(
