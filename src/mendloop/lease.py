@@ -125,7 +125,9 @@ class RunLease:
         Keep the lease alive inside; give it back at the end.
 
         Raises:
-            LeaseLost: Another run took it, or the task was stopped: what is inside is cancelled.
+            LeaseLost: Another run took it, the task was stopped, or the store was away for too
+                long: what is inside is cancelled.
+            StateNotFound: The task was deleted: what is inside is cancelled.
         """
         inside = asyncio.current_task()
         assert inside is not None  # noqa: S101 - a coroutine always runs in a task
@@ -177,12 +179,16 @@ class RunLease:
             except LeaseLost:
                 raise
             except StateNotFound as error:
-                raise LeaseLost(str(error), task_id=self._task_id) from error
+                raise StateNotFound(
+                    f"task {self._task_id} was deleted during this run: nothing more was written",
+                    task_id=self._task_id,
+                ) from error
             except (StateError, TimeoutError) as error:
                 if clock.monotonic_seconds() - renewed > self._ttl_seconds:
                     raise LeaseLost(
                         f"task {self._task_id}: no heartbeat could be written for "
-                        f"{self._ttl_seconds:.0f} s, so another run may have taken it",
+                        f"{self._ttl_seconds:.0f} s, so another run may have taken it; run the same "
+                        "again to go on",
                         task_id=self._task_id,
                     ) from error
 

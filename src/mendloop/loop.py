@@ -110,7 +110,9 @@ class Loop:
             RunError: The work tree changes again and again after each review.
             WorkTreeBusy: Another run works in this folder.
             LeaseHeld: Another run works on this task.
-            LeaseLost: Another run took the task over; nothing was written since.
+            LeaseLost: Another run took the task over, or may have during an outage; nothing was
+                written since.
+            StateNotFound: The task was deleted during the run.
         """
         if await self._manager.get_state(self._task_id) is not None:
             over = await self._go_on(None)

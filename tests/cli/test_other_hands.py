@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from cli_user import Quick, User
+from cli_user import PATIENCE_SECONDS, Quick, User, Wait
 from configmaps import Others
 
 from controlplane import Cluster
@@ -81,6 +81,21 @@ def test_a_state_among_binary_data_is_damage(cluster_user: User, others: Others,
         assert "move it to data" in told
     assert ["t", "u"] == [row["task_id"] for row in rows]
     assert 0 == cluster_user("increment", "u").code
+
+
+def test_a_task_that_is_deleted_during_its_run_is_told_so(
+    cluster_user: User, others: Others, wait_until: Wait
+) -> None:
+    """The run ends what it runs, and has the exit code of a task that is not there."""
+    mark = cluster_user.tree / "begun"
+    review = ("--review", "touch begun; exec sleep 60", "--format", "text")
+    process = cluster_user.start("run", "t", *review, "--fix", "true")
+    wait_until(mark.exists)
+    others.kubectl("delete", "configmap", "task-t-state")
+    _, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert 3 == process.returncode
+    assert b"task t was deleted during this run" in err
 
 
 def test_what_only_has_the_label_of_a_task_is_listed_as_damage(

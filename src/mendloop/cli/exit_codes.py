@@ -38,7 +38,7 @@ MEANINGS = {
     ExitCode.OK: "done; of `run`: completed, a complete review found nothing open",
     ExitCode.UNEXPECTED: "an unexpected error, which is a defect of mendloop",
     ExitCode.USAGE: "the command line or mendloop.toml is wrong",
-    ExitCode.NOT_FOUND: "there is no such task",
+    ExitCode.NOT_FOUND: "there is no such task, or no more: it was deleted during its run",
     ExitCode.MAX_ITERATIONS: "the limit of iterations is spent",
     ExitCode.NO_PROGRESS: "no progress: the same findings stay open, or come and go",
     ExitCode.BUDGET: "the time budget is spent",
@@ -46,7 +46,8 @@ MEANINGS = {
     ExitCode.TERMINATED: "a person stopped the task",
     ExitCode.PAUSED: "a person paused the task",
     ExitCode.HELD: "another run holds the task or the work tree",
-    ExitCode.REFUSED: "refused: invalid input, or the task is not in a state that allows it",
+    ExitCode.REFUSED: "refused: invalid input, or the task is not in a state that allows it; "
+    "or a run lost its task: run it again to go on",
     ExitCode.UNREADABLE: "the task's state is damaged, or a newer version wrote it; or a bundle is damaged",
     ExitCode.STORE_FAILED: "the store failed: unavailable, full, read-only, damaged or too new",
     ExitCode.OUTCOME_UNKNOWN: "the store fell silent: ask again with the same operation id",
