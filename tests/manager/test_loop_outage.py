@@ -46,7 +46,5 @@ async def test_a_run_that_an_outage_ends_says_so(store: FaultyStore, tmp_path: P
             holder=this_process("ann@here", "me"),
             observer=lambda _event: None,
         )
-        with pytest.raises(
-            LeaseLost, match=r"no heartbeat .* run the same again to go on"
-        ):
+        with pytest.raises(LeaseLost, match=r"no heartbeat .* run the same again to go on"):
             await asyncio.wait_for(loop.run(), 30)
