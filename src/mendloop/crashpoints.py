@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 
-__all__ = ["CRASH_POINTS", "reach"]
+__all__ = ["CLEANUP_CRASH_POINTS", "CRASH_POINTS", "reach"]
 
 CRASH_POINTS = (
     "task-created",
@@ -36,6 +36,17 @@ CRASH_POINTS = (
     "chunk-removed",
 )
 """In the order in which a run meets them first, then those of a long one and of a repair."""
+
+CLEANUP_CRASH_POINTS = (
+    "cleanup-deleted",
+    "removal-begun",
+    "removal-chunk-gone",
+    "removal-chunks-gone",
+    "removal-head-gone",
+    "sweep-head-written",
+    "sweep-orphan-gone",
+)
+"""In the order in which a cleanup meets them."""
 
 _name, _, _count = os.environ.get("MENDLOOP_CRASH_AT", "").partition(":")
 _left = {_name: int(_count or 1)} if _name else {}

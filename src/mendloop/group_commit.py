@@ -218,6 +218,7 @@ class GroupCommitter:
                     at_hand=ChainMap(read, self._sealed.at_hand),
                     older=older,
                     outside=stored.outside if stored else None,
+                    labels=stored.document.labels if stored else None,
                 )
             except Lacking as lacking:
                 read |= await self._fetch(task_id, stored, lacking)

@@ -8,17 +8,14 @@ Every change of a task goes through here, from whatever door: as a command that
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
 import secrets
-from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 
+from mendloop.cleanup import Cleaner
 from mendloop.clock import Clock, SystemClock
 from mendloop.core import commands
-from mendloop.core.codec import decode_head
 from mendloop.core.commits import Request
 from mendloop.core.diagnosis import Diagnosis
 from mendloop.core.errors import StateNotFound, ValidationError
@@ -26,29 +23,22 @@ from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Setting
 from mendloop.core.names import HEAD, check_task_id, head_name
 from mendloop.core.text import Redactor, redact_secrets
 from mendloop.core.vocabulary import Life
+from mendloop.disposal import Disposal
 from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
 from mendloop.group_commit import GroupCommitter
 from mendloop.listing import Listed, TaskPage, listed
 from mendloop.reading import Reader
 from mendloop.recovery import Recovery, Surgeon
+from mendloop.seen import SeenStates
 from mendloop.stores.port import Store
+from mendloop.whoami import user_name
 
 __all__ = ["StateManager"]
 
 _OP_ID_LIMIT = 128
-_DECODED_TASKS = 256
-"""So many states that were read from what was seen are kept decoded."""
 
 
-def _user_name() -> str:
-    """Name this user; in a container there may be no name for the number."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
-class StateManager:
+class StateManager(Disposal):
     """
     Keeps the state of remediation tasks: each change once, each number to one caller.
 
@@ -82,15 +72,16 @@ class StateManager:
             deadline_seconds: How long one call may take, retries included.
         """
         self._store = store
-        self._by = by if by is not None else _user_name()
+        self._by = by if by is not None else user_name()
         self._door = door
         self.clock: Clock = clock or SystemClock()
-        self._decoded: OrderedDict[str, tuple[str, RemediationState]] = OrderedDict()
+        self._seen = SeenStates()
         self._committer = GroupCommitter(
             store, clock=self.clock, redact=redact, deadline_seconds=deadline_seconds
         )
         self._surgeon = Surgeon(store, clock=self.clock, redact=redact, by=self._by, door=door)
         self._reader = Reader(self._committer.history, self.require_state)
+        self._cleaner = Cleaner(store, self.submit, self._committer.history, self.clock)
 
     async def __aenter__(self) -> Self:
         """Nothing is opened: the store is."""
@@ -351,14 +342,7 @@ class StateManager:
         a write of this manager, nor behind what a call before has told.
         """
         document = self._store.peek(HEAD, head_name(check_task_id(task_id)))
-        if document is None:
-            return None
-        kept = self._decoded.get(task_id)
-        if kept is None or kept[0] != document.revision:
-            kept = self._decoded[task_id] = document.revision, decode_head(task_id, document.body)
-            while len(self._decoded) > _DECODED_TASKS:
-                self._decoded.popitem(last=False)
-        return kept[1]
+        return None if document is None else self._seen.state_of(task_id, document)
 
     def commits(self, state: RemediationState, *, after: int = 0) -> AsyncGenerator[Commit, None]:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from drive import report
@@ -16,6 +17,7 @@ from mendloop.core.commits import COMMITS_KEPT, SEAL_BATCH, Fold, Request, fold
 from mendloop.core.errors import (
     LeaseHeld,
     RevisionConflict,
+    StateDeleted,
     StateError,
     StateExists,
     TransitionRefused,
@@ -99,6 +101,15 @@ _COMMANDS: st.SearchStrategy[commands.Command] = st.one_of(
         lost=st.lists(st.text(max_size=5), max_size=60).map(tuple),
         quarantined=st.just(()),
     ),
+    st.builds(
+        commands.Delete,
+        reason=st.text(max_size=5),
+        untouched_since=st.none() | st.just(NOW - timedelta(days=7)),
+    ),
+    st.builds(commands.Restore),
+    st.builds(commands.BeginRemoval, deleted_until=st.just(NOW)),
+    st.builds(commands.Hold, reason=st.text(max_size=5)),
+    st.builds(commands.EndHold),
 )
 
 
@@ -218,7 +229,9 @@ def test_a_whole_state_replaces_only_the_one_that_it_was_made_from(
     done = decided(stored, commands.PutState(state=made))
     error = done.answers[0].error
     if error is not None:
-        assert isinstance(error, LeaseHeld | RevisionConflict | StateExists | ValidationError)
+        assert isinstance(
+            error, LeaseHeld | RevisionConflict | StateDeleted | StateExists | ValidationError
+        )
         assert not done.is_changed
         return
     assert done.state is not None

@@ -35,7 +35,6 @@ _NAMELESS = """
 import asyncio
 import contextlib
 import os
-from mendloop.listing import Listed
 from mendloop.manager import StateManager
 os.setuid(54321)
 print(StateManager(None)._by)

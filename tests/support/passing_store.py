@@ -34,5 +34,8 @@ class PassingStore:
     def watch(self, kind: str) -> AsyncGenerator[Seen, None]:
         return self._store.watch(kind)
 
+    async def scrub(self) -> None:
+        await self._store.scrub()
+
     async def close(self) -> None:
         await self._store.close()

@@ -69,6 +69,7 @@ ERROR_CODES: dict[type[errors.StateError], ExitCode] = {
     errors.MaxIterationsReached: ExitCode.MAX_ITERATIONS,
     errors.TaskEnded: ExitCode.REFUSED,
     errors.TaskPaused: ExitCode.PAUSED,
+    errors.StateDeleted: ExitCode.REFUSED,
     errors.LeaseHeld: ExitCode.HELD,
     errors.LeaseLost: ExitCode.REFUSED,
     errors.SerializationError: ExitCode.UNREADABLE,

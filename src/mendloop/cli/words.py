@@ -95,7 +95,9 @@ def more_open(session: Session, state: RemediationState, count: int) -> str:
 
 
 def what_it_does(state: RemediationState) -> str:
-    """Status and what is finer than it: phase, or why it ended."""
+    """Status and what is finer than it: phase, why it ended, or that it is deleted."""
+    if state.ledger.deleted is not None:
+        return f"{state.status} (deleted)"
     finer = state.ledger.stop_reason or state.ledger.phase
     if finer is None or str(finer).casefold() == str(state.status).casefold():
         return str(state.status)
@@ -109,15 +111,13 @@ def advice(session: Session, state: RemediationState) -> str:
     ledger = state.ledger
     task = shlex.quote(state.task_id)
     store = session.store_option
+    if ledger.deleted is not None:
+        return "" if ledger.deleted.is_final else f"`mendloop restore {task}{store}` brings it back"
     run_it = f"then `mendloop run {task} ...{store}` as before"
     if ledger.pause is not None:
         return f"`mendloop resume {task}{store}`, {run_it}"
     if not state.status.is_ended:
-        if is_gone(ledger.lease):
-            return f"its run ended without a word; `mendloop run {task} ...{store}` goes on"
-        if ledger.lease.holder is not None:
-            return f"wait for the run, or `mendloop pause {task} --reason WHY{store}`"
-        return f"`mendloop run {task} ...{store}` goes on"
+        return _advice_under_way(ledger.lease, task, store)
     reason = ledger.stop_reason
     if reason is StopReason.COMPLETED or (reason is None and state.status is Status.COMPLETED):
         return ""
@@ -126,3 +126,11 @@ def advice(session: Session, state: RemediationState) -> str:
     has_fix_left = bool(state.mendloop) and not ledger.is_fix_done
     limit = f" --max-iterations {state.iteration + 10}" if is_spent and not has_fix_left else ""
     return f"{see}`mendloop resume {task}{limit}{store}`, {run_it}"
+
+
+def _advice_under_way(lease: Lease, task: str, store: str) -> str:
+    if is_gone(lease):
+        return f"its run ended without a word; `mendloop run {task} ...{store}` goes on"
+    if lease.holder is not None:
+        return f"wait for the run, or `mendloop pause {task} --reason WHY{store}`"
+    return f"`mendloop run {task} ...{store}` goes on"

@@ -7,6 +7,7 @@ changes one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -21,13 +22,17 @@ from mendloop.core.vocabulary import Life, StepKind, StopReason
 __all__ = [
     "AcquireLease",
     "AppendFeedback",
+    "BeginRemoval",
     "BeginStep",
     "Command",
     "Compress",
     "Configure",
     "Context",
     "Create",
+    "Delete",
+    "EndHold",
     "Finish",
+    "Hold",
     "Increment",
     "Judge",
     "Pause",
@@ -38,6 +43,7 @@ __all__ = [
     "Recover",
     "ReleaseLease",
     "RenewLease",
+    "Restore",
     "Resume",
     "Stop",
 ]
@@ -56,6 +62,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         token: Fresh and random; names a new incarnation.
         redact: Takes secrets out of text.
         sealed: The findings that are not in the head.
+        labels: What the head is labelled with, by whomever.
     """
 
     task_id: str
@@ -66,6 +73,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     redact: Redactor
     sealed: Shelf
+    labels: Mapping[str, str] = {}
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,6 +233,39 @@ class Recover(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: tuple[str, ...]
 
 
+class Delete(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Mark a task that is over as deleted, so that it can be restored.
+
+    Attributes:
+        reason: Why.
+        untouched_since: Only where nothing happened in the task after this; None for any.
+    """
+
+    reason: str
+    untouched_since: datetime | None = None
+
+
+class Restore(msgspec.Struct, frozen=True, kw_only=True):
+    """Take a deletion back."""
+
+
+class BeginRemoval(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that a task is now removed that was deleted no later than *deleted_until*."""
+
+    deleted_until: datetime
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep the task from every cleanup."""
+
+    reason: str
+
+
+class EndHold(msgspec.Struct, frozen=True, kw_only=True):
+    """Let cleanups have the task again."""
+
+
 Command = (
     Create
     | Configure
@@ -245,4 +286,9 @@ Command = (
     | RecordChild
     | ReleaseLease
     | Recover
+    | Delete
+    | Restore
+    | BeginRemoval
+    | Hold
+    | EndHold
 )

@@ -135,6 +135,7 @@ def fold(
     at_hand: Mapping[str, Held],
     older: Mapping[str, Change],
     outside: Change | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Fold:
     """
     Decide *requests* one after another; a refusal fails its own caller and nobody else.
@@ -144,6 +145,7 @@ def fold(
         at_hand: Sealed documents, by digest.
         older: Operations that schema 1 sealed, by operation id, as far as *requests* ask for them.
         outside: What other hands changed before, to be recorded with the next commit.
+        labels: Of the head.
 
     Raises:
         Lacking: Sealed documents are needed to decide.
@@ -164,6 +166,7 @@ def fold(
             token=token,
             redact=redact,
             sealed=shelves.findings,
+            labels=labels or {},
         )
         try:
             repeated = known.get(request.op_id) or _sealed_change(request, shelves.log)

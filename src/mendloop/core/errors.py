@@ -13,6 +13,7 @@ caller would do differently. The tree::
     │   ├── MaxIterationsReached    the limit is spent
     │   ├── TaskEnded               ended: only an explicit resume goes on
     │   ├── TaskPaused              paused by a person
+    │   ├── StateDeleted            deleted; within the grace it can be restored
     │   ├── LeaseHeld               somebody else runs the task
     │   └── LeaseLost               this run no longer holds the task
     ├── SerializationError          a state cannot be written in the wire format
@@ -58,6 +59,7 @@ __all__ = [
     "RevisionConflict",
     "RunError",
     "SerializationError",
+    "StateDeleted",
     "StateError",
     "StateExists",
     "StateNotFound",
@@ -169,6 +171,20 @@ class TaskEnded(TransitionRefused):
 
 class TaskPaused(TransitionRefused):
     """The task is paused by a person."""
+
+
+class StateDeleted(TransitionRefused):
+    """
+    The task is deleted.
+
+    Attributes:
+        is_restorable: Whether a restore brings it back; False where its removal has begun.
+    """
+
+    def __init__(self, message: str, *, is_restorable: bool, task_id: str = "") -> None:
+        """Keep whether there is a way back."""
+        super().__init__(message, task_id=task_id)
+        self.is_restorable = is_restorable
 
 
 class LeaseHeld(TransitionRefused):

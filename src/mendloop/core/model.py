@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from mendloop.core.carrying import Carrying, Instant
+from mendloop.core.deletion import Deletion, Hold
 from mendloop.core.run import Lease
 from mendloop.core.sealed import OpenCounts, Sealed
 from mendloop.core.vocabulary import (
@@ -306,6 +307,9 @@ class Ledger(Carrying, frozen=True, kw_only=True):
         rounds: The last accepted reviews, oldest first.
         sources: Reviewers that have reported, by name.
         lease: The right to write a run's results.
+        hold: Set while no cleanup may take the task.
+        deleted: Set while the task is deleted and can be restored, or is being removed.
+        restored_at: When it was last restored.
         commits: The last commits, oldest first.
         findings: Where the findings are that have left the head.
         log: Where the commits are that have left the head.
@@ -329,6 +333,9 @@ class Ledger(Carrying, frozen=True, kw_only=True):
     rounds: tuple[Round, ...] = ()
     sources: dict[str, Source] = msgspec.field(default_factory=dict)
     lease: Lease = Lease()
+    hold: Hold | None = None
+    deleted: Deletion | None = None
+    restored_at: Instant | None = None
     commits: tuple[Commit, ...] = ()
     findings: Sealed = Sealed()
     log: Sealed = Sealed()

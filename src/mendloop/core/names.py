@@ -16,6 +16,7 @@ __all__ = [
     "TASK_ID_LIMIT",
     "check_task_id",
     "chunk_key",
+    "chunk_prefix",
     "head_name",
     "quarantine_key",
     "started_iteration",
@@ -85,7 +86,12 @@ def task_of_head(key: str) -> str | None:
 
 def chunk_key(task_id: str, incarnation: str, first: int, digest: str) -> str:
     """The key of a sealed chunk: sorts by its first commit, and is named by its content."""
-    return f"task-{task_id}-history-{incarnation}-{first:010d}-{digest[:16]}"
+    return f"{chunk_prefix(task_id, incarnation)}{first:010d}-{digest[:16]}"
+
+
+def chunk_prefix(task_id: str, incarnation: str) -> str:
+    """What the keys of all sealed chunks of one incarnation of a task begin with."""
+    return f"task-{task_id}-history-{incarnation}-"
 
 
 def quarantine_key(task_id: str, body: bytes) -> str:

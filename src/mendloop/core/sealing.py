@@ -15,9 +15,10 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from mendloop.core.errors import DeserializationError
 from mendloop.core.names import chunk_key
 from mendloop.core.sealed import NO_OPEN, OpenCounts, Sealed, SealedChunk, SealedIndex, SealedTail
-from mendloop.core.shelf import INDEX_RECORD_BYTES, Row, Shelf, key_digest, tail_keys
+from mendloop.core.shelf import INDEX_RECORD_BYTES, Row, Shelf, key_digest, tail_keys, unpacked
 from mendloop.core.vocabulary import Severity
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Seal",
     "Sealer",
     "closed_off",
+    "commit_of",
     "open_counts_of",
     "open_severity",
     "pointers_of",
@@ -44,6 +46,7 @@ _INDEX_KEYS = 50_000
 """An index has about so many keys, of nine bytes each; the next ones get another."""
 
 _COMPRESSION = 1
+_GZIP_MAGIC = b"\x1f\x8b"
 _replace = msgspec.structs.replace
 _encoder = msgspec.json.Encoder()
 _P = TypeVar("_P", SealedChunk, SealedTail, SealedIndex)
@@ -247,6 +250,25 @@ def sealed_key(
     """The key of a sealed document."""
     first = 0 if isinstance(pointer, SealedIndex) else pointer.first
     return chunk_key(task_id, incarnation, first, pointer.digest)
+
+
+class _Header(msgspec.Struct):
+    commit: int = 0
+
+
+_header = msgspec.json.Decoder(_Header)
+
+
+def commit_of(body: bytes) -> int:
+    """The number of the last commit that wrote in a sealed document; 0 where it does not say."""
+    try:
+        if body.startswith(_GZIP_MAGIC):
+            lines = b"".join(unpacked(body)).split(b"\n")
+        else:
+            lines = body.split(b"\n", 1)[:1]
+        return max(_header.decode(line).commit for line in lines if line.startswith(b"{"))
+    except (DeserializationError, msgspec.DecodeError, ValueError):
+        return 0
 
 
 def closed_off(log: Sealed) -> Sealed:

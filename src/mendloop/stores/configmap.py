@@ -223,6 +223,9 @@ class ConfigMapStore:
         raw = await last_of_deleted(self._api, CONFIGMAPS, object_name(kind, key), latest)
         return None if raw is None else from_object(kind, raw)
 
+    async def scrub(self) -> None:
+        """See `mendloop.stores.port.Store.scrub`. The API server has etcd drop old versions by itself."""
+
     async def close(self) -> None:
         """See `mendloop.stores.port.Store.close`. Calls that wait are still served."""
         self._is_closed = True

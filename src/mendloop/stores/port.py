@@ -166,6 +166,9 @@ class Store(Protocol):
         yielded as it is by then. End it with ``aclose``, for instance by `contextlib.aclosing`.
         """
 
+    async def scrub(self) -> None:
+        """Make sure that nothing of what was deleted can be read back from what this store writes."""
+
     async def close(self) -> None:
         """Let go of files and connections. Idempotent."""
 

@@ -176,6 +176,13 @@ class SqliteStore:
             elif known.pop(key, None) is not None:
                 yield Seen(key=key, document=None)
 
+    async def scrub(self) -> None:
+        """
+        See `mendloop.stores.port.Store.scrub`. A deleted row is overwritten in the file at once; this
+        moves the log into the file and cuts it off, and waits for readers of older states first.
+        """
+        await self._read(rows.empty_log)
+
     async def close(self) -> None:
         """
         See `mendloop.stores.port.Store.close`. Calls that wait are still served.

@@ -22,6 +22,7 @@ __all__ = [
     "Selection",
     "as_json",
     "count_writes",
+    "empty_log",
     "find",
     "insert",
     "overwrite",
@@ -194,6 +195,12 @@ def count_writes(connection: apsw.Connection) -> int:
     if complement != ~value:
         raise _damage(connection, "the revision counter")
     return int(value)
+
+
+def empty_log(connection: apsw.Connection) -> None:
+    """Move all of the write-ahead log into the file, and cut it off; busy while somebody reads it."""
+    if not connection.readonly("main"):
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def revisions(connection: apsw.Connection, kind: str) -> dict[str, str]:

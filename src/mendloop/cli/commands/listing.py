@@ -18,30 +18,35 @@ __all__ = ["list_tasks", "row_of"]
 
 
 @click.command("list")
+@click.option("--deleted", is_flag=True, help="Deleted tasks too.")
 @shared_options
 @click.pass_obj
-def list_tasks(session: Session) -> None:
+def list_tasks(session: Session, *, deleted: bool) -> None:
     """List all tasks: where each is, what is open, who works on it."""
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit
     from mendloop.core.errors import StoreNotFound
 
     try:
-        tasks = with_manager(session, _read)
+        tasks = with_manager(session, lambda manager: _read(manager, is_with_deleted=deleted))
     except StoreNotFound:
         tasks = []
     emit(session, {"tasks": tasks}, lambda: _show(session, tasks))
 
 
-async def _read(manager: StateManager) -> list[dict[str, Any]]:
+async def _read(manager: StateManager, *, is_with_deleted: bool) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
         page = await manager.list_tasks(cursor=cursor)
-        rows += map(row_of, page.tasks)
+        rows += [row_of(task) for task in page.tasks if is_with_deleted or not _is_deleted(task)]
         cursor = page.cursor
         if cursor is None:
             return rows
+
+
+def _is_deleted(task: Listed) -> bool:
+    return task.state is not None and task.state.ledger.deleted is not None
 
 
 def row_of(listed: Listed) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def _show(session: Session, state: RemediationState, obstacle: str) -> None:
         "last update": words.time_words(state.last_update),
         "work tree": ledger.lease.tree,
         "run by": words.holder_words(ledger.lease),
+        "held by": _held(state),
         "last error": state.error_messages[-1] if state.error_messages else "",
         "writes": f"refused: {obstacle}" if obstacle else "",
         "next": "" if obstacle else words.advice(session, state),
@@ -107,10 +108,21 @@ def _why(state: RemediationState) -> str:
     from mendloop.cli import words
 
     ledger = state.ledger
+    if ledger.deleted is not None:
+        what = "being removed; deleted" if ledger.deleted.is_final else "deleted"
+        at = words.time_words(ledger.deleted.at)
+        return f"{what} by {ledger.deleted.by}, {at}: {ledger.deleted.reason}"
     if ledger.pause is not None:
         at = words.time_words(ledger.pause.at)
         return f"paused by {ledger.pause.by}, {at}: {ledger.pause.reason}"
     return ledger.stop_detail
+
+
+def _held(state: RemediationState) -> str:
+    from mendloop.cli import words
+
+    hold = state.ledger.hold
+    return f"{hold.by}, {words.time_words(hold.at)}: {hold.reason}" if hold else ""
 
 
 def _show_open(session: Session, state: RemediationState) -> None:

@@ -8,7 +8,16 @@ from typing import Any
 from mendloop.core import commands
 from mendloop.core.commands import Command, Context
 from mendloop.core.model import RemediationState
-from mendloop.core.transitions import judging, lease, ledger, lifecycle, put, recovery, steps
+from mendloop.core.transitions import (
+    deletion,
+    judging,
+    lease,
+    ledger,
+    lifecycle,
+    put,
+    recovery,
+    steps,
+)
 from mendloop.core.transitions.outcome import Transition
 
 __all__ = ["command_name", "transition"]
@@ -33,7 +42,15 @@ _TRANSITIONS: dict[type[Any], tuple[str, Callable[..., Transition]]] = {
     commands.RecordChild: ("record_child", lease.record_child),
     commands.ReleaseLease: ("release_lease", lease.release),
     commands.Recover: ("recover", recovery.recover),
+    commands.Delete: ("delete", deletion.delete),
+    commands.Restore: ("restore", deletion.restore),
+    commands.BeginRemoval: ("begin_removal", deletion.begin_removal),
+    commands.Hold: ("hold", deletion.hold),
+    commands.EndHold: ("end_hold", deletion.end_hold),
 }
+
+_OF_DELETED = (commands.Delete, commands.Restore, commands.BeginRemoval)
+"""All that a deleted task answers."""
 
 
 def transition(state: RemediationState | None, command: Command, context: Context) -> Transition:
@@ -41,8 +58,11 @@ def transition(state: RemediationState | None, command: Command, context: Contex
     Answer *command*: the new state and what to tell the caller.
 
     Raises:
+        StateDeleted: The task is deleted, and the command is none of those for such tasks.
         StateError: The command is refused; nothing changes.
     """
+    if state is not None and not isinstance(command, _OF_DELETED):
+        deletion.refuse_deleted(state)
     return _TRANSITIONS[type(command)][1](state, command, context)
 
 

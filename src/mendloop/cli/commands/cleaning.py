@@ -1,0 +1,150 @@
+"""`mendloop cleanup`, `delete`, `restore` and `hold`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from mendloop.cli.exit_codes import ExitCode
+from mendloop.cli.options import duration, shared_options, task_argument
+from mendloop.cli.session import Session
+
+if TYPE_CHECKING:
+    from mendloop.cleanup import CleanupReport
+
+__all__ = ["cleanup", "delete", "hold", "restore"]
+
+
+@click.command
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@click.option(
+    "--retention",
+    default="7d",
+    show_default=True,
+    metavar="TIME",
+    help="Delete tasks that are over and in which nothing happened for so long.",
+)
+@click.option(
+    "--grace",
+    default="24h",
+    show_default=True,
+    metavar="TIME",
+    help="Remove tasks for good that were deleted so long ago.",
+)
+@click.option(
+    "--quarantine",
+    default="30d",
+    show_default=True,
+    metavar="TIME",
+    help="Remove copies of damaged states that are so old.",
+)
+@shared_options
+@click.pass_obj
+def cleanup(session: Session, *, dry_run: bool, retention: str, grace: str, quarantine: str) -> int:
+    """
+    Delete tasks that are over and old, and remove those that were deleted before the grace.
+
+    A task in progress is never touched. Run it again after a failure: it goes on.
+    """
+    from mendloop.cleanup import CleanupTerms
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit
+
+    terms = CleanupTerms(
+        retention_seconds=duration(retention),
+        grace_seconds=duration(grace),
+        quarantine_seconds=duration(quarantine),
+        is_dry_run=dry_run,
+    )
+    report = with_manager(session, lambda manager: manager.cleanup_old_states(terms))
+    emit(session, report, lambda: _show(session, report, is_dry_run=dry_run))
+    return ExitCode.STORE_FAILED if report.failures else ExitCode.OK
+
+
+def _show(session: Session, report: CleanupReport, *, is_dry_run: bool) -> None:
+    from mendloop.cli.printing import print_line, print_table
+
+    deleted, removed = (
+        ("would be deleted", "would be removed") if is_dry_run else ("deleted", "removed")
+    )
+    outcomes = {
+        f"{deleted}, and can be restored": report.deleted,
+        f"{removed} for good": report.removed,
+        "kept: it is held": report.held,
+        "kept: in progress, and stale": report.stale,
+        "kept: it cannot be read": report.unreadable,
+    }
+    rows = [[task, outcome] for outcome, tasks in outcomes.items() for task in tasks]
+    rows += [[failure.task_id, f"failed: {failure.why}"] for failure in report.failures]
+    if rows:
+        print_table(session, ["task", "outcome"], sorted(rows))
+        print_line()
+    print_line(
+        f"{report.scanned} tasks looked at: {len(report.deleted)} {deleted}, "
+        f"{len(report.removed)} {removed}, {report.orphans} orphaned chunks and "
+        f"{report.quarantined} quarantined copies {removed}, {len(report.failures)} failed"
+    )
+
+
+@click.command
+@task_argument
+@click.option("--reason", required=True, help="Why, for whoever looks at it later.")
+@shared_options
+@click.pass_obj
+def delete(session: Session, task_id: str, reason: str) -> None:
+    """Delete a task that is over; `mendloop restore` brings it back until a cleanup removes it."""
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit, print_line
+
+    with_manager(session, lambda manager: manager.delete(task_id, reason=reason))
+    back = f"mendloop restore {shlex.quote(task_id)}{session.store_option}"
+    emit(
+        session,
+        {"task_id": task_id, "is_deleted": True},
+        lambda: print_line(f"{task_id} is deleted; `{back}` brings it back"),
+    )
+
+
+@click.command
+@task_argument
+@shared_options
+@click.pass_obj
+def restore(session: Session, task_id: str) -> None:
+    """Bring a deleted task back, as it was."""
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit, print_line
+
+    with_manager(session, lambda manager: manager.restore(task_id))
+    emit(
+        session,
+        {"task_id": task_id, "is_deleted": False},
+        lambda: print_line(f"{task_id} is back as it was"),
+    )
+
+
+@click.command
+@task_argument
+@click.option("--reason", default="no reason given", help="Why, for whoever looks at it later.")
+@click.option("--release", is_flag=True, help="End the hold.")
+@shared_options
+@click.pass_obj
+def hold(session: Session, task_id: str, *, reason: str, release: bool) -> None:
+    """Keep a task from every cleanup, for ever or until --release."""
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit, print_line
+    from mendloop.manager import StateManager
+
+    async def act(manager: StateManager) -> None:
+        if release:
+            await manager.end_hold(task_id)
+        else:
+            await manager.hold(task_id, reason=reason)
+
+    with_manager(session, act)
+    emit(
+        session,
+        {"task_id": task_id, "is_held": not release},
+        lambda: print_line(f"{task_id} is {'no longer held' if release else 'held'}"),
+    )

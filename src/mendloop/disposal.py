@@ -1,0 +1,71 @@
+"""What a manager does with tasks that are over: delete, restore, hold, and clean up."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import Any
+
+from mendloop.cleanup import Cleaner, CleanupReport, CleanupTerms
+from mendloop.core import commands
+
+__all__ = ["Disposal"]
+
+
+class Disposal(ABC):
+    """The part of `mendloop.manager.StateManager` that takes tasks away and brings them back."""
+
+    _cleaner: Cleaner
+
+    @abstractmethod
+    async def submit(
+        self, task_id: str, command: commands.Command, *, op_id: str | None = None
+    ) -> dict[str, Any]:
+        """Have one command decided and written."""
+
+    async def delete(self, task_id: str, *, reason: str) -> None:
+        """
+        Delete a task that is over, so that it can be restored until the grace of a cleanup has passed.
+
+        Raises:
+            LeaseHeld: A run is under way.
+            TransitionRefused: It is in progress, or is held.
+        """
+        await self.submit(task_id, commands.Delete(reason=reason))
+
+    async def restore(self, task_id: str) -> None:
+        """
+        Bring a deleted task back, as it was.
+
+        Raises:
+            StateDeleted: Its removal has begun.
+            ValidationError: It is not deleted.
+        """
+        await self.submit(task_id, commands.Restore())
+
+    async def hold(self, task_id: str, *, reason: str) -> None:
+        """Keep the task from every cleanup, for ever."""
+        await self.submit(task_id, commands.Hold(reason=reason))
+
+    async def end_hold(self, task_id: str) -> None:
+        """Let cleanups have the task again."""
+        await self.submit(task_id, commands.EndHold())
+
+    async def cleanup_old_states(self, terms: CleanupTerms | None = None) -> CleanupReport:
+        """
+        Delete tasks that are over and past retention, and remove those that are past the grace.
+
+        A task in progress is never touched, and one that is revived meanwhile stays.
+
+        Returns:
+            What was done, what stays and why, and what failed.
+        """
+        return await self._cleaner.run(terms or CleanupTerms())
+
+    def start_cleanup_task(
+        self, terms: CleanupTerms | None = None, *, interval_seconds: float = 6 * 3600.0
+    ) -> asyncio.Task[None]:
+        """Clean up every six hours, more or less, until the returned task is cancelled."""
+        terms = terms or CleanupTerms()
+        work = self._cleaner.run_for_ever(terms, interval_seconds=interval_seconds)
+        return asyncio.create_task(work)

@@ -1,0 +1,189 @@
+"""Chunks that no head points at go, and no other: whoever is paused, whatever happened to the head."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+from cleanups import DAY_SECONDS, documents, end_task
+from clocks import SteppedClock
+from faulty_store import FaultyStore
+from states import entry, state
+
+from mendloop.core.codec import encode_state
+from mendloop.core.errors import StoreFull
+from mendloop.core.model import FeedbackEntry, Settings
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
+from mendloop.core.vocabulary import Status
+from mendloop.manager import StateManager
+from mendloop.stores.port import Document, Store
+
+Manage = Callable[..., StateManager]
+
+
+class _PausedStore(FaultyStore):
+    """Holds writes of the head back, from when a test wants it on; or refuses them."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.reached = asyncio.Event()
+        self.is_full = False
+
+    async def replace(
+        self,
+        document: Document,
+        body: bytes,
+        *,
+        fields: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Document:
+        if self.is_full:
+            raise StoreFull("full")
+        self.reached.set()
+        await self.gate.wait()
+        return await self._store.replace(document, body, fields=fields, labels=labels)
+
+
+async def fill(manager: StateManager, first: int, count: int = 60) -> None:
+    """Add findings, so many that some leave the head."""
+    await manager.append_feedback("t", *map(finding, range(first, first + count)))
+
+
+def finding(number: int) -> FeedbackEntry:
+    return entry(f"c{number}", description=f"finding {number} " * 20)
+
+
+async def names(manager: StateManager) -> list[str]:
+    return [found.pr_comment_id for found in await manager.get_feedback_history("t")]
+
+
+async def test_what_a_writer_left_behind_is_gone_after_two_cleanups(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """A chunk whose head was never written goes, also of a task in progress; the history stays."""
+    await manager.create_task("t", settings=Settings(max_iterations=100))
+    await manager.increment_iteration("t")
+    await fill(manager, 0)
+    before = await documents(store, CHUNK)
+    full = _PausedStore(store)
+    full.is_full = True
+    with pytest.raises(StoreFull):
+        await fill(manage(full), 60)
+    assert len(before) < len(await documents(store, CHUNK))
+    reports = [await manager.cleanup_old_states() for _ in range(2)]
+
+    assert 0 < reports[0].orphans
+    assert before == await documents(store, CHUNK)
+    assert [f"c{n}" for n in range(60)] == await names(manager)
+
+
+async def test_a_writer_that_is_paused_before_its_head_loses_nothing(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """Two cleanups between its chunk and its head: it is refused, decides again, and all is there."""
+    await manager.create_task("t")
+    await fill(manager, 0)
+    paused = _PausedStore(store)
+    writer = manage(paused)
+    paused.gate.clear()
+    writing = asyncio.create_task(fill(writer, 60))
+    await paused.reached.wait()
+    orphans = [(await manager.cleanup_old_states()).orphans for _ in range(2)]
+    paused.gate.set()
+    await writing
+
+    assert orphans[0] > 0
+    assert 0 == orphans[1]
+    assert [f"c{n}" for n in range(120)] == await names(manage(store))
+    await manager.cleanup_old_states()
+    assert [f"c{n}" for n in range(120)] == await names(manage(store))
+
+
+async def test_nothing_is_swept_where_the_head_may_be_wrong(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """Not without a head, nor for a damaged one, one by a writer of the specification, or an old copy."""
+    await manager.create_task("t")
+    await fill(manager, 0)
+    old = await store.get(HEAD, head_name("t"))
+    for first in range(60, 300, 60):
+        await fill(manager, first)
+    head = await store.get(HEAD, head_name("t"))
+    assert old is not None
+    assert head is not None
+    chunks = await documents(store, CHUNK)
+    spoilt = {
+        "damaged": b"{",
+        "v1": encode_state(state("t", status=Status.IN_PROGRESS)),
+        "old": old.body,
+        "newer": head.body.replace(b'"min_writer":', b'"min_writer":9'),
+    }
+    for name, body in spoilt.items():
+        head = await store.replace(head, body)
+        report = await manage(store).cleanup_old_states()
+        assert (0, []) == (report.orphans, report.failures), name
+        assert chunks == await documents(store, CHUNK), name
+    await store.delete(head)
+
+    assert 0 == (await manage(store).cleanup_old_states()).orphans
+    assert chunks == await documents(store, CHUNK)
+
+
+async def test_chunks_of_an_earlier_task_of_that_name_stay_with_it(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """A head that was lost may come back; they go when the task goes."""
+    clock = SteppedClock()
+    await manager.create_task("t")
+    await fill(manager, 0)
+    head = await store.get(HEAD, head_name("t"))
+    assert head is not None
+    await store.delete(head)
+    chunks = await documents(store, CHUNK)
+    keeper = manage(store, clock=clock)
+    await end_task(keeper, "t")
+    assert 0 == (await keeper.cleanup_old_states()).orphans
+    assert chunks == await documents(store, CHUNK)
+    await keeper.delete("t", reason="x")
+    clock.pass_seconds(2 * DAY_SECONDS)
+
+    assert ["t"] == (await keeper.cleanup_old_states()).removed
+    assert [] == await documents(store)
+
+
+async def test_nothing_of_a_removed_task_is_left_in_the_file(
+    store: FaultyStore, manage: Manage, path: Path
+) -> None:
+    """Not in the database and not in its log, also while the store stays open."""
+    clock = SteppedClock()
+    keeper = manage(store, clock=clock)
+    await keeper.create_task("t")
+    description = "marker-in-plain-text"
+    await keeper.append_feedback("t", entry(description=description))
+    await store.create(QUARANTINE, "task-t-quarantine-1", b"marker-in-a-copy")
+    await keeper.delete("t", reason="marker-of-the-reason")
+    wal = path.with_name(path.name + "-wal")
+    assert description.encode() in path.read_bytes() + wal.read_bytes()
+    await keeper.cleanup_old_states()
+    clock.pass_seconds(40 * DAY_SECONDS)
+    report = await keeper.cleanup_old_states()
+
+    assert (["t"], 1, []) == (report.removed, report.quarantined, report.failures)
+    assert b"marker" not in path.read_bytes()
+    assert b"marker" not in wal.read_bytes()
+
+
+async def test_a_hold_survives_a_whole_state(manager: StateManager) -> None:
+    """Who writes a whole state neither ends a hold nor makes one."""
+    await manager.create_task("t")
+    await manager.hold("t", reason="evidence")
+    read = await manager.require_state("t")
+    free = msgspec.structs.replace(read, mendloop=msgspec.structs.replace(read.ledger, hold=None))
+    await manager.create_or_update_state(free)
+
+    assert (await manager.require_state("t")).ledger.hold == read.ledger.hold
