@@ -126,6 +126,8 @@ def _say_review(facts: dict[str, Any]) -> str:
         f"{facts.get('open', 0)} open, {facts.get('new', 0)} new, "
         f"{facts.get('resolved', 0)} resolved, {facts.get('reopened', 0)} came back"
     )
+    seldom = {"reworded": "in new words", "set_aside": "set aside and seen again"}
+    counts += "".join(f", {facts[name]} {words}" for name, words in seldom.items() if name in facts)
     if facts.get("problem"):
         return f"review failed ({facts['problem']}): {counts}"
     return f"review: {counts}"

@@ -92,6 +92,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
         rule: The tool's rule id, or "".
         path: File, relative to the work tree, or "".
         line: 1-based line when last seen, or 0.
+        context: The text of that line, or "".
         first_iteration: Where it was first seen.
         last_iteration: Where it was last seen.
         resolved_iteration: Where it was last found gone, or None.
@@ -108,6 +109,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
     rule: str = ""
     path: str = ""
     line: int = 0
+    context: str = ""
     first_iteration: int = 0
     last_iteration: int = 0
     resolved_iteration: int | None = None
@@ -189,8 +191,7 @@ class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
         resolved: Findings it no longer reports.
         reopened: Findings that came back.
         open_digest: Names the set of open findings.
-        most_returned: How often in all that finding came back which did so most often, of those
-            that it reopened.
+        most_returned: The most times that one of those that came back did so, in all.
         tree: Revision of the work tree as the review left it, or "".
         is_complete: False where it was cut or failed, and found something all the same.
     """

@@ -164,7 +164,7 @@ def _entry(
     from datetime import UTC, datetime
 
     from mendloop.core.model import FeedbackEntry, Finding
-    from mendloop.core.transitions.matching import PERSON
+    from mendloop.core.transitions.naming import PERSON
     from mendloop.core.vocabulary import IssueType, Severity
 
     return FeedbackEntry(

@@ -24,6 +24,7 @@ from mendloop.core.sealed import Sealed
 from mendloop.core.text import (
     AUTHOR_LIMIT_BYTES,
     COMMENT_ID_LIMIT_BYTES,
+    CONTEXT_LIMIT_BYTES,
     DESCRIPTION_LIMIT_BYTES,
     NOTE_LIMIT_BYTES,
     PATH_LIMIT_BYTES,
@@ -32,7 +33,8 @@ from mendloop.core.text import (
     no_redaction,
     tidy,
 )
-from mendloop.core.transitions.matching import PERSON, History, Tally, told_apart
+from mendloop.core.transitions.matching import History, Tally
+from mendloop.core.transitions.naming import PERSON, told_apart
 from mendloop.core.transitions.outcome import Transition, ledger_of, require, revise
 
 __all__ = [
@@ -104,7 +106,10 @@ def merge_reports(
     """Take in one review: all that is open after it or that it touched, the rest, and a tally."""
     history = History(state, context, tree=tree)
     history.read_open()
-    history.report([entry for report in reports for entry in _report_entries(report, context)])
+    history.report(
+        [entry for report in reports for entry in _report_entries(report, context)],
+        is_complete=all(report.is_complete for report in reports),
+    )
     for report in reports:
         if report.is_complete:
             reviewer = _source(report.reviewer, "", context)
@@ -229,6 +234,7 @@ def _entry(
             finding,
             rule=clean(raw.rule, RULE_LIMIT_BYTES),
             path=clean(raw.path, PATH_LIMIT_BYTES),
+            context=clean(raw.context, CONTEXT_LIMIT_BYTES).strip(),
             line=min(max(raw.line, 0), _LINE_LIMIT),
             note=clean(raw.note, NOTE_LIMIT_BYTES),
             op_id=context.op_id,

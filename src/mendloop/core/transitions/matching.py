@@ -8,7 +8,6 @@ one comment id is one finding, of the first of them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -17,24 +16,30 @@ import msgspec
 
 from mendloop.core.commands import Context
 from mendloop.core.compaction import entry_of, lookup_key, open_rows, place_of, taken_out
+from mendloop.core.likeness import reworded
 from mendloop.core.lives import addressed, life_of, turned
 from mendloop.core.model import FeedbackEntry, Finding, LifeChange, RemediationState
 from mendloop.core.shelf import Row
-from mendloop.core.text import COMMENT_ID_LIMIT_BYTES, Redactor, no_redaction, tidy
-from mendloop.core.vocabulary import Life, Severity
+from mendloop.core.text import NOTE_LIMIT_BYTES, no_redaction, tidy
+from mendloop.core.transitions.naming import (
+    PERSON,
+    begins,
+    is_same,
+    names,
+    owner,
+    traits,
+    with_suffix,
+    words,
+)
+from mendloop.core.vocabulary import Life
 
-__all__ = ["PERSON", "History", "Tally", "told_apart"]
-
-PERSON = "person"
-"""The source of findings that no reviewer command brought."""
-
-_SUFFIX_CHARACTERS = 16
+__all__ = ["History", "Tally"]
 
 _replace = msgspec.structs.replace
 
 
 class Tally(msgspec.Struct):
-    """How many findings were new, known already, edited, resolved, reopened, or seen set aside."""
+    """How many were new, known already, edited, resolved, reopened, seen set aside, or reworded."""
 
     new: int = 0
     known: int = 0
@@ -42,6 +47,7 @@ class Tally(msgspec.Struct):
     resolved: int = 0
     reopened: int = 0
     set_aside: int = 0
+    reworded: int = 0
 
 
 class History:
@@ -85,8 +91,13 @@ class History:
         for row in list(open_rows(self.sealed, self._shelf)):
             self._read(row)
 
-    def report(self, entries: Iterable[FeedbackEntry]) -> None:
-        """Take in what one review reported: first what is known as it is, then the rest."""
+    def report(self, entries: Iterable[FeedbackEntry], *, is_complete: bool) -> None:
+        """
+        Take in what one review reported: first what is known as it is, then the rest.
+
+        Args:
+            is_complete: Whether what it does not report is gone, and so may be there in new words.
+        """
         unknown = []
         for entry in entries:
             place = self._place_by_fingerprint(entry)
@@ -94,8 +105,13 @@ class History:
                 unknown.append(entry)
             else:
                 self._seen_again(place, entry)
-        for entry in unknown:
-            self._take(entry)
+        again = self._reworded(unknown) if is_complete else {}
+        for number, entry in enumerate(unknown):
+            if number in again:
+                self.tally.reworded += 1
+                self._say_again(again[number], entry)
+            else:
+                self._take(entry)
 
     def deliver(self, entry: FeedbackEntry) -> str:
         """
@@ -108,7 +124,7 @@ class History:
         """
         self._reported.clear()
         place = self._place(entry)
-        if place is None or not _is_same(self.entries[place], entry):
+        if place is None or not is_same(self.entries[place], entry):
             place = self._take(entry)
         else:
             self.tally.known += 1
@@ -175,7 +191,7 @@ class History:
             if place is not None:
                 return [place]
         self.read_open()
-        return [place for place, entry in enumerate(self.entries) if _begins(entry, name)]
+        return [place for place, entry in enumerate(self.entries) if begins(entry, name)]
 
     def _change(self, life: Life, by: str, why: str) -> LifeChange:
         return LifeChange(
@@ -185,6 +201,35 @@ class History:
             by=by,
             why=why,
             tree=self._tree,
+        )
+
+    def _reworded(self, unknown: list[FeedbackEntry]) -> dict[int, int]:
+        """Which of *unknown* are findings of this task in new words: their places, by number."""
+        numbers = [n for n, entry in enumerate(unknown) if self._place(entry) is None]
+        gone = [
+            place
+            for place, entry in enumerate(self.entries if numbers else [])
+            if not entry.resolved and place not in self._reported
+        ]
+        pairs = reworded(
+            [traits(self.entries[place]) for place in gone],
+            [traits(unknown[number]) for number in numbers],
+        )
+        return {numbers[new]: gone[old] for new, old in pairs.items()}
+
+    def _say_again(self, place: int, entry: FeedbackEntry) -> None:
+        """Take in *entry* as what is at *place*, and note what that was before."""
+        kept = self.entries[place]
+        self._reported.add(place)
+        finding = self._finding_seen_again(kept, entry)
+        if isinstance(finding, Finding) and isinstance(kept.mendloop, Finding):
+            where = kept.mendloop.path if kept.mendloop.path != finding.path else ""
+            earlier = kept.description if kept.description != entry.description else ""
+            before = ": ".join(filter(None, (where, earlier))) or kept.mendloop.context
+            note = tidy(f"before: {before}", limit_bytes=NOTE_LIMIT_BYTES, redact=no_redaction)
+            finding = _replace(finding, note=note)
+        self.entries[place] = self._open_again(
+            _replace(kept, description=entry.description, severity=entry.severity, mendloop=finding)
         )
 
     def _read(self, row: Row) -> None:
@@ -228,7 +273,7 @@ class History:
         place = self._place_by_fingerprint(entry)
         if place is not None:
             return place
-        for name in _names(entry):
+        for name in names(entry):
             place = self._place_of_id(name)
             if place is not None and self._may_be(place, entry):
                 return place
@@ -237,15 +282,15 @@ class History:
     def _may_be(self, place: int, entry: FeedbackEntry) -> bool:
         """Whether *entry* may be what has its comment id at *place*."""
         kept = self.entries[place]
-        if _owner(kept) == _owner(entry):
+        if owner(kept) == owner(entry):
             return place not in self._reported
-        return not kept.resolved and _words(kept) == _words(entry)
+        return not kept.resolved and words(kept) == words(entry)
 
     def _place_by_fingerprint(self, entry: FeedbackEntry) -> int | None:
         if not isinstance(entry.mendloop, Finding):
             return None
         place = self._place_of_fingerprint(entry.mendloop.fingerprint)
-        if place in self._reported and _words(self.entries[place]) != _words(entry):
+        if place in self._reported and words(self.entries[place]) != words(entry):
             return None
         return place
 
@@ -269,20 +314,20 @@ class History:
 
     def _free_name(self, entry: FeedbackEntry) -> str:
         """The comment id it came with, or one of its own where another finding has that."""
-        names = (name for name in _names(entry) if self._place_of_id(name) is None)
-        name = next(names, None)
+        free = (name for name in names(entry) if self._place_of_id(name) is None)
+        name = next(free, None)
         count = len(self._by_id)
         while name is None:
             count += 1
-            name = _with_suffix(entry.pr_comment_id, f"{_owner(entry)} {count}")
+            name = with_suffix(entry.pr_comment_id, f"{owner(entry)} {count}")
             name = name if self._place_of_id(name) is None else None
         return name
 
     def _seen_again(self, place: int, entry: FeedbackEntry) -> None:
         kept = self.entries[place]
         self._reported.add(place)
-        is_edited = _words(kept) != _words(entry)
-        if isinstance(kept.mendloop, Finding) and _owner(kept) != _owner(entry):
+        is_edited = words(kept) != words(entry)
+        if isinstance(kept.mendloop, Finding) and owner(kept) != owner(entry):
             self.tally.known += 1
             return
         is_set_aside = kept.resolved and life_of(kept).is_set_aside
@@ -331,41 +376,6 @@ class History:
             fingerprint=seen.fingerprint,
             path=seen.path or known.path,
             line=seen.line or known.line,
+            context=seen.context or known.context,
             last_iteration=self._iteration,
         )
-
-
-def _owner(entry: FeedbackEntry) -> str:
-    """Whose finding it is: a reviewer and its tool, or one person."""
-    source = entry.mendloop.source if isinstance(entry.mendloop, Finding) else PERSON
-    return f"{PERSON} {entry.author}" if source == PERSON else source
-
-
-def _names(entry: FeedbackEntry) -> tuple[str, str]:
-    """The comment ids that *entry* may be kept under: its own, or one that also names its owner."""
-    return entry.pr_comment_id, _with_suffix(entry.pr_comment_id, _owner(entry))
-
-
-def _begins(entry: FeedbackEntry, name: str) -> bool:
-    finding = entry.mendloop
-    names = (entry.pr_comment_id, finding.fingerprint if isinstance(finding, Finding) else "")
-    return bool(name) and any(known.startswith(name) for known in names)
-
-
-def _with_suffix(comment_id: str, by: str) -> str:
-    return told_apart(comment_id, by, limit_bytes=COMMENT_ID_LIMIT_BYTES, redact=no_redaction)
-
-
-def told_apart(name: str, by: str, *, limit_bytes: int, redact: Redactor) -> str:
-    """Clean a name and end it with a digest of what makes it another than its equals."""
-    suffix = hashlib.sha256(by.encode(errors="surrogatepass")).hexdigest()[:_SUFFIX_CHARACTERS]
-    room = limit_bytes - len(suffix) - 1
-    return f"{tidy(name, limit_bytes=room, redact=redact)}#{suffix}"
-
-
-def _words(entry: FeedbackEntry) -> tuple[str, Severity]:
-    return entry.description, entry.severity
-
-
-def _is_same(kept: FeedbackEntry, given: FeedbackEntry) -> bool:
-    return kept.timestamp == given.timestamp and _words(kept) == _words(given)

@@ -20,6 +20,7 @@ from mendloop.core.run import Lease
 from mendloop.core.sealed import Sealed
 from mendloop.core.text import (
     AUTHOR_LIMIT_BYTES,
+    CONTEXT_LIMIT_BYTES,
     DESCRIPTION_LIMIT_BYTES,
     ERROR_MESSAGE_LIMIT_BYTES,
     METADATA_KEY_LIMIT_BYTES,
@@ -138,6 +139,7 @@ def _cleaned(
                 finding,
                 source=clean(finding.source, RULE_LIMIT_BYTES),
                 rule=clean(finding.rule, RULE_LIMIT_BYTES),
+                context=clean(finding.context, CONTEXT_LIMIT_BYTES),
                 path=clean(finding.path, PATH_LIMIT_BYTES),
                 note=clean(finding.note, NOTE_LIMIT_BYTES),
                 lives=tuple(clean_change(change) for change in finding.lives[-LIVES_KEPT:]),

@@ -77,8 +77,8 @@ def record_review(
     facts |= {name: getattr(tally, name) for name in ("new", "resolved", "reopened")}
     errors = state.error_messages
     facts_out: dict[str, object] = dict(facts)
-    if tally.set_aside:
-        facts_out["set_aside"] = tally.set_aside
+    seldom = {"set_aside": tally.set_aside, "reworded": tally.reworded}
+    facts_out |= {name: count for name, count in seldom.items() if count}
     for problem in problems:
         errors = with_error(_replace(state, error_messages=errors), problem, context)
         facts_out["problem"] = errors[-1]
