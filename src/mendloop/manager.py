@@ -299,9 +299,14 @@ class StateManager(Disposal):
         """
         return await self._surgeon.recover(check_task_id(task_id))
 
-    async def pause(self, task_id: str, *, reason: str) -> None:
-        """Let the step in progress end, and start no other until a resume."""
-        await self.submit(task_id, commands.Pause(reason=reason))
+    async def pause(self, task_id: str, *, reason: str) -> bool:
+        """
+        Let the step in progress end, and start no other until a resume.
+
+        Returns:
+            False where it was paused already: then that pause stands, with its own reason.
+        """
+        return bool((await self.submit(task_id, commands.Pause(reason=reason)))["is_new"])
 
     async def resume(self, task_id: str, *, max_iterations: int | None = None) -> int:
         """

@@ -218,6 +218,9 @@ def test_a_damaged_state_is_named_and_the_others_are_listed(quick: Quick, user: 
     assert 0 == listed.code
     assert "unreadable" in listed.out
     assert "sound" in listed.out
+    head, *rows, told = listed.out.splitlines()
+    assert told.startswith("demo is unreadable: the state of task demo cannot be read")
+    assert max(map(len, (head, *rows))) < len(told)
 
 
 def test_a_newer_state_is_shown_and_never_written(quick: Quick, user: User) -> None:

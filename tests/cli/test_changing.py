@@ -144,6 +144,35 @@ def test_pause_resume_and_stop(quick: Quick) -> None:
     assert "no longer needed" in quick("explain", "demo").out
 
 
+def test_a_second_pause_says_whose_is_the_first(quick: Quick) -> None:
+    """The reason that stands is told, and the new one is not taken for it."""
+    quick("increment", "demo")
+    assert "already" not in quick("pause", "demo", "--reason", "lunch", "--by", "ann").out
+    again = quick("pause", "demo", "--reason", "tea", "--by", "bea")
+
+    assert 0 == again.code
+    assert "demo is paused already, by ann: lunch; `mendloop resume demo` goes on" in again.out
+    assert "paused by ann: lunch" in quick("explain", "demo").out
+
+
+@pytest.mark.parametrize(
+    "blank",
+    [
+        ("pause", "demo", "--reason", ""),
+        ("pause", "demo", "--reason", " "),
+        (*ADD, "--description", "a", "--comment-id", " "),
+        (*ADD, "--description", "a", "--line", "0"),
+    ],
+)
+def test_an_option_that_says_nothing_is_refused(quick: Quick, blank: tuple[str, ...]) -> None:
+    """A blank reason or comment id, and a line before the first, are usage errors; nothing is written."""
+    quick("increment", "demo")
+    before = quick("show", "demo", "-o", "json").out
+
+    assert 2 == quick(*blank).code
+    assert before == quick("show", "demo", "-o", "json").out
+
+
 def test_resume_of_a_task_that_goes_on_is_refused(quick: Quick) -> None:
     """There is nothing to resume, and the message says so."""
     quick("increment", "demo")

@@ -104,9 +104,10 @@ class PlainModel:
         task = self.tasks[task_id]
         if task["status"] in _ENDED:
             return "TaskEnded", None
-        task["commit"] += not task["paused"]
+        is_new = not task["paused"]
+        task["commit"] += is_new
         task["paused"] = True
-        return "ok", {}
+        return "ok", {"is_new": is_new}
 
     def _resume(self, task_id: str, limit: int | None) -> Answer:
         if task_id not in self.tasks:

@@ -9,7 +9,15 @@ import click
 
 from mendloop.cli.session import Session
 
-__all__ = ["OUTPUTS", "SEVERITIES", "duration", "shared_options", "task_argument", "tasks_argument"]
+__all__ = [
+    "OUTPUTS",
+    "SEVERITIES",
+    "duration",
+    "not_blank",
+    "shared_options",
+    "task_argument",
+    "tasks_argument",
+]
 
 OUTPUTS = ("table", "json", "yaml")
 SEVERITIES = ("Low", "Medium", "High", "Critical")
@@ -26,6 +34,13 @@ def duration(text: str) -> float:
         return parse_duration(text)
     except ValidationError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def not_blank(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """Refuse an option that is given and says nothing."""
+    if text is None or text.strip():
+        return text
+    raise click.BadParameter("it is blank")
 
 
 def _check_task(_context: click.Context, _parameter: click.Parameter, task_id: str) -> str:

@@ -6,7 +6,7 @@ import shlex
 
 import click
 
-from mendloop.cli.options import shared_options, task_argument
+from mendloop.cli.options import not_blank, shared_options, task_argument
 from mendloop.cli.session import Session
 
 __all__ = ["pause", "resume", "stop"]
@@ -14,20 +14,29 @@ __all__ = ["pause", "resume", "stop"]
 
 @click.command
 @task_argument
-@click.option("--reason", required=True, help="Why, for whoever looks at it later.")
+@click.option(
+    "--reason", required=True, callback=not_blank, help="Why, for whoever looks at it later."
+)
 @shared_options
 @click.pass_obj
 def pause(session: Session, task_id: str, reason: str) -> None:
     """Let the step in progress end, and start no other before a resume."""
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit, print_line
+    from mendloop.manager import StateManager
 
-    with_manager(session, lambda manager: manager.pause(task_id, reason=reason))
+    async def hold(manager: StateManager) -> str:
+        if await manager.pause(task_id, reason=reason):
+            return ""
+        standing = (await manager.require_state(task_id)).ledger.pause
+        return f" already, by {standing.by}: {standing.reason}" if standing else ""
+
+    already = with_manager(session, hold)
     again = f"mendloop resume {shlex.quote(task_id)}{session.store_option}"
     emit(
         session,
-        {"task_id": task_id, "phase": "Paused"},
-        lambda: print_line(f"{task_id} is paused; `{again}` goes on"),
+        {"task_id": task_id, "phase": "Paused", "is_new": not already},
+        lambda: print_line(f"{task_id} is paused{already}; `{again}` goes on"),
     )
 
 

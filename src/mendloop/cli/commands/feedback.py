@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mendloop.cli.options import SEVERITIES, shared_options, task_argument
+from mendloop.cli.options import SEVERITIES, not_blank, shared_options, task_argument
 from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ def feedback() -> None:
 @click.option("--issue-type", type=click.Choice(ISSUE_TYPES, case_sensitive=False), required=True)
 @click.option("--description", required=True, help="What is wrong; - reads it from standard input.")
 @click.option("--author", default="", help="Who reports it; the user if not given.")
-@click.option("--comment-id", default="", help="The forge's id of the comment: makes it unique.")
+@click.option(
+    "--comment-id", callback=not_blank, help="The forge's id of the comment: makes it unique."
+)
 @click.option("--path", default="", help="The file, relative to the work tree.")
-@click.option("--line", type=click.IntRange(min=0), default=0, help="The line, from 1.")
+@click.option("--line", type=click.IntRange(min=1), help="The line, from 1.")
 @click.option("--op-id", help="Names this attempt: the same id again adds nothing.")
 @shared_options
 @click.pass_obj
@@ -157,9 +159,9 @@ def _entry(
     issue_type: str,
     description: str,
     author: str,
-    comment_id: str,
+    comment_id: str | None,
     path: str,
-    line: int,
+    line: int | None,
 ) -> FeedbackEntry:
     from datetime import UTC, datetime
 
@@ -174,8 +176,8 @@ def _entry(
         issue_type=IssueType(issue_type),
         description=_read_stdin() if description == "-" else description,
         resolved=False,
-        pr_comment_id=comment_id,
-        mendloop=Finding(fingerprint="", source=PERSON, path=path, line=line),
+        pr_comment_id=comment_id or "",
+        mendloop=Finding(fingerprint="", source=PERSON, path=path, line=line or 0),
     )
 
 

@@ -86,7 +86,7 @@ def _show(session: Session, tasks: list[dict[str, Any]]) -> None:
         print_line(f"no tasks in {session.place or store_spec(session)} yet; `{begin}` begins one")
         return
     rows = [
-        [task["task_id"], f"unreadable: {task['problem']}", "", "", "", ""]
+        [task["task_id"], "unreadable", "", "", "", ""]
         if "problem" in task
         else [
             task["task_id"],
@@ -99,3 +99,6 @@ def _show(session: Session, tasks: list[dict[str, Any]]) -> None:
         for task in tasks
     ]
     print_table(session, ["task", "state", "iteration", "open", "last update", "run by"], rows)
+    for task in tasks:
+        if "problem" in task:
+            print_line(f"{task['task_id']} is unreadable: {task['problem']}")

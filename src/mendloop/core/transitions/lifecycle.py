@@ -197,11 +197,13 @@ def pause(state: RemediationState | None, command: Pause, context: Context) -> T
             task_id=state.task_id,
         )
     if ledger.pause is not None:
-        return Transition(state=state, is_changed=False)
+        return Transition(state=state, result={"is_new": False}, is_changed=False)
     reason = tidy(command.reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
     ledger = _replace(ledger, pause=PauseRecord(by=context.by, reason=reason, at=context.now))
     return Transition(
-        state=revise(state, ledger, last_update=context.now), facts={"reason": reason}
+        state=revise(state, ledger, last_update=context.now),
+        result={"is_new": True},
+        facts={"reason": reason},
     )
 
 
