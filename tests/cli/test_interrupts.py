@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_a_pause_from_another_process_lets_the_step_end(todo: User, wait_until: 
 
 
 def test_a_stop_from_another_process_ends_the_child(todo: User, wait_until: Wait) -> None:
-    """The run sees it within seconds, ends its child and exits 8."""
+    """The run sees it within seconds, ends its child, exits 8, and counts the time until then."""
     process = todo.start("run", "demo", *REVIEW, *SLOW_FIX)
     pid = _pid(todo, wait_until)
     assert 0 == todo("stop", "demo", "--reason", "wrong branch").code
@@ -119,6 +120,9 @@ def test_a_stop_from_another_process_ends_the_child(todo: User, wait_until: Wait
     assert not _is_running(pid)
     assert "terminated: wrong branch" in out
     assert "Traceback" not in err
+    told = todo("explain", "demo", "-o", "json").json()["iterations"][-1]
+    began, ended = map(datetime.fromisoformat, (told["started_at"], told["moments"][-1]["at"]))
+    assert pytest.approx(told["seconds"]) == (ended - began).total_seconds()
     assert 8 == todo("run", "demo", *REVIEW, *SLOW_FIX).code
 
 

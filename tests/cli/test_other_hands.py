@@ -135,4 +135,6 @@ def test_explain_tells_what_is_left_of_a_damaged_history(
     assert "Missing below: what commits 1 to 32 did" in told.out
     assert chunk.removeprefix("configmap/") in told.err
     assert "feedback: 1 new" in told.out
+    assert "In iterations whose beginning is missing" in told.out
+    assert "Before the first iteration" not in told.out
     assert [{"first": 1, "last": 32}] == as_json.json()["missing_commits"]

@@ -158,6 +158,14 @@ def test_what_is_no_status_counts_by_its_http_status(
     assert not is_absent(Answer(code, body), call("get"))
 
 
+def test_a_server_that_is_asked_without_tls_is_told_so() -> None:
+    """An http:// URL of a port that speaks TLS, and it alone, brings the advice to try https://."""
+    answer = Answer(400, b"Client sent an HTTP request to an HTTPS server.\n")
+
+    assert str(from_answer(answer, call(), "http://there")).endswith("http://: try https://")
+    assert "try https://" not in str(from_answer(answer, call(), "https://there"))
+
+
 @pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "patch", "delete"])
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 def test_only_what_was_not_begun_was_surely_not_stored(verb: str, code: int) -> None:

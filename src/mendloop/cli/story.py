@@ -14,6 +14,7 @@ __all__ = ["IterationStory", "Moment", "Story", "sentence", "tell"]
 
 _UNTOLD = frozenset({"begin_step"})
 _IDS_SHOWN = 3
+_STEP_ENDS = frozenset({"record_review", "record_fix", "stop"})
 _RUN_DOORS = frozenset({"run"})
 
 
@@ -38,7 +39,7 @@ class IterationStory(msgspec.Struct, kw_only=True):
     Attributes:
         iteration: Its number.
         started_at: When it began.
-        seconds: Until its last step was recorded.
+        seconds: Until its last step was recorded, or the stop that cut it off.
         open: Findings open after its last review; None where none was accepted.
         new: Findings never seen before.
         resolved: Findings that were no longer reported.
@@ -61,19 +62,26 @@ class IterationStory(msgspec.Struct, kw_only=True):
 
 
 class Story(msgspec.Struct, kw_only=True):
-    """What happened before the first iteration, and the iterations."""
+    """
+    What happened in a task.
+
+    Attributes:
+        before: Before the first iteration.
+        unplaced: In iterations whose beginning is missing, after commits that cannot be read.
+        iterations: Each that is known to have begun.
+    """
 
     before: list[Moment] = msgspec.field(default_factory=list)
+    unplaced: list[Moment] = msgspec.field(default_factory=list)
     iterations: list[IterationStory] = msgspec.field(default_factory=list)
 
 
 def tell(commits: Iterable[Commit]) -> Story:
-    """Tell the story of *commits*, which are all of a task's, oldest first."""
-    story = Story()
+    """Tell the story of *commits*, which are a task's, oldest first; some may be missing."""
+    teller = _Teller()
     for commit in commits:
-        for change in commit.changes:
-            _add(story, commit.at, change)
-    return story
+        teller.add(commit)
+    return teller.story
 
 
 def sentence(change: Change) -> str:
@@ -82,21 +90,44 @@ def sentence(change: Change) -> str:
     return told(change.facts) if told else change.do.replace("_", " ")
 
 
-def _add(story: Story, at: datetime, change: Change) -> None:
-    facts = change.facts
-    if change.do == "increment" and "limit" in facts:
-        story.iterations.append(IterationStory(iteration=facts["iteration"], started_at=at))
-    if change.do in _UNTOLD:
-        return
-    moment = Moment(at=at, what=sentence(change), by=change.by, door=change.door)
-    if not story.iterations:
-        story.before.append(moment)
-        return
-    current = story.iterations[-1]
-    current.moments.append(moment)
-    if change.do in {"record_review", "record_fix"}:
-        current.seconds = (at - current.started_at).total_seconds()
-        _count(current, change)
+class _Teller:
+    """Knows where what is told next belongs."""
+
+    def __init__(self) -> None:
+        self.story = Story()
+        self._number = 0
+        self._current: IterationStory | None = None
+        self._moments = self.story.before
+        self._is_in_step = False
+
+    def add(self, commit: Commit) -> None:
+        if commit.number != self._number + 1:
+            self._current, self._moments = None, self.story.unplaced
+        self._number = commit.number
+        for change in commit.changes:
+            self._add(commit.at, change)
+
+    def _add(self, at: datetime, change: Change) -> None:
+        facts = change.facts
+        if change.do == "increment" and "limit" in facts:
+            self._current = IterationStory(iteration=facts["iteration"], started_at=at)
+            self._moments = self._current.moments
+            self.story.iterations.append(self._current)
+        if change.do in _UNTOLD:
+            self._is_in_step = True
+            return
+        moment = Moment(at=at, what=sentence(change), by=change.by, door=change.door)
+        self._moments.append(moment)
+        if change.do in _STEP_ENDS:
+            self._end_step(at, change)
+
+    def _end_step(self, at: datetime, change: Change) -> None:
+        is_recorded = change.do != "stop"
+        if self._current is not None and (is_recorded or self._is_in_step):
+            self._current.seconds = (at - self._current.started_at).total_seconds()
+            if is_recorded:
+                _count(self._current, change)
+        self._is_in_step = False
 
 
 def _count(current: IterationStory, change: Change) -> None:

@@ -258,10 +258,10 @@ def from_answer(answer: Answer, call: Call, server: str) -> StateError:
             f"there is no namespace {call.namespace}: name another one, or make it with "
             f"`kubectl create namespace {call.namespace}`"
         )
-    return meaning(f"{call}: {words}{_advice(answer, meaning)}")
+    return meaning(f"{call}: {words}{_advice(answer, meaning, server)}")
 
 
-def _advice(answer: Answer, meaning: type[StateError]) -> str:
+def _advice(answer: Answer, meaning: type[StateError], server: str) -> str:
     if answer.has_cause("FieldManagerConflict"):
         return "; other writers own these fields, and trying again will not change that"
     if answer.has_cause("NamespaceTerminating"):
@@ -270,7 +270,13 @@ def _advice(answer: Answer, meaning: type[StateError]) -> str:
         return "; nothing was kept: make room in etcd, or ask who runs the cluster to"
     if meaning is StoreCorrupt:
         return "; ask who runs the cluster to look at etcd"
-    return "; is that an API server?" if answer.reason == "" else ""
+    if answer.reason != "":
+        return ""
+    return f"; is that an API server?{_scheme_advice(server)}"
+
+
+def _scheme_advice(server: str) -> str:
+    return " It is asked by http://: try https://" if server.startswith("http:") else ""
 
 
 def _not_permitted(words: str, call: Call) -> NotPermitted:

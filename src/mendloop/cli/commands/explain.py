@@ -91,6 +91,7 @@ def _data(session: Session, told: _Told) -> dict[str, Any]:
         "holder": words.holder_words(ledger.lease),
         "work_tree": ledger.lease.tree,
         "before": story.before,
+        "unplaced": story.unplaced,
         "iterations": story.iterations,
         "no_progress": _standstill(state),
         "reviews": ledger.rounds,
@@ -173,10 +174,14 @@ def _show(session: Session, told: _Told) -> None:
         print_line(f"Every write is refused: {obstacle}.")
     for gap in gaps:
         print_line(f"Missing below: what commits {gap.first} to {gap.last} did. {gap}.")
-    if story.before:
-        print_line()
-        print_line("Before the first iteration")
-        _show_moments(story.before)
+    for heading, moments in (
+        ("Before the first iteration", story.before),
+        ("In iterations whose beginning is missing", story.unplaced),
+    ):
+        if moments:
+            print_line()
+            print_line(heading)
+            _show_moments(moments)
     for iteration in story.iterations:
         print_line()
         _show_iteration(iteration)
