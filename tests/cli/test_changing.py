@@ -107,6 +107,20 @@ def test_a_judgement_on_an_unknown_finding_is_refused(quick: Quick) -> None:
     assert "no finding 'c-9': `mendloop feedback list demo` shows the ids" in refused.err
 
 
+def test_a_description_that_is_cut_is_told(quick: Quick) -> None:
+    """Of too long a description its beginning is kept: a warning and the finding's note say so."""
+    quick("increment", "demo")
+    fits = quick(*ADD, "--description", "x" * 8192)
+    cut = quick(*ADD, "--description", "y" * 8193)
+    entries = quick("feedback", "list", "demo", "-o", "json").json()["feedback"]
+
+    assert (0, "") == (fits.code, fits.err)
+    assert 0 == cut.code
+    assert "warning: of the description 8192 bytes are kept" in cut.err
+    note = "the description was longer, and 8192 bytes of it are kept"
+    assert [None, note] == [entry["mendloop"].get("note") for entry in entries]
+
+
 def test_feedback_for_no_task_is_refused(quick: Quick) -> None:
     """Feedback makes no task."""
     assert 3 == quick(*ADD, "--description", "x").code

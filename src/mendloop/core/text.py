@@ -29,6 +29,7 @@ __all__ = [
     "RULE_LIMIT_BYTES",
     "Redactor",
     "clean",
+    "is_cut",
     "no_redaction",
     "redact_secrets",
     "tidy",
@@ -109,6 +110,11 @@ def tidy(text: str, *, limit_bytes: int, redact: Redactor) -> str:
     return _capped(redacted, limit_bytes)
 
 
+def is_cut(text: str) -> bool:
+    """Whether *text* ends with the mark of what was cut off."""
+    return _CUT_MARK.search(text) is not None
+
+
 def no_redaction(text: str) -> str:
     """Leave the text as it is."""
     return text
@@ -151,6 +157,9 @@ def _capped(text: str, limit_bytes: int) -> str:
         return _prefix(encoded, limit_bytes)
     kept = _prefix(encoded, room)
     return kept + _cut_mark(len(encoded) - len(kept.encode()))
+
+
+_CUT_MARK = re.compile(r"… \[cut: [0-9]+ bytes more\]\Z")
 
 
 def _cut_mark(cut_bytes: int) -> str:

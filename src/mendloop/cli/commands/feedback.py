@@ -57,6 +57,7 @@ def add(session: Session, /, task_id: str, op_id: str | None, **said: Any) -> No
         {"task_id": task_id, **told},
         lambda: print_line(f"{task_id}: {how} finding {told['ids'][0]}"),
     )
+    _warn_of_cut(session, task_id, entry.description)
 
 
 @feedback.command("list")
@@ -179,6 +180,17 @@ def _entry(
         pr_comment_id=comment_id or "",
         mendloop=Finding(fingerprint="", source=PERSON, path=path, line=line or 0),
     )
+
+
+def _warn_of_cut(session: Session, task_id: str, description: str) -> None:
+    from mendloop.cli.main import complain
+    from mendloop.core.text import DESCRIPTION_LIMIT_BYTES, clean, is_cut
+
+    if is_cut(clean(description, limit_bytes=DESCRIPTION_LIMIT_BYTES)):
+        message = (
+            f"warning: of the description {DESCRIPTION_LIMIT_BYTES} bytes are kept: it is longer"
+        )
+        complain(session, "warning", message, task_id=task_id)
 
 
 def _read_stdin() -> str:

@@ -30,6 +30,7 @@ from mendloop.core.text import (
     PATH_LIMIT_BYTES,
     RULE_LIMIT_BYTES,
     Redactor,
+    is_cut,
     no_redaction,
     tidy,
 )
@@ -51,6 +52,7 @@ __all__ = [
 
 _SOURCE_PART_LIMIT_BYTES = RULE_LIMIT_BYTES // 2
 _LINE_LIMIT = 2**31 - 1
+_CUT_NOTE = f"the description was longer, and {DESCRIPTION_LIMIT_BYTES} bytes of it are kept"
 
 _replace = msgspec.structs.replace
 
@@ -222,12 +224,14 @@ def _entry(
     def clean(text: str, limit_bytes: int) -> str:
         return tidy(text, limit_bytes=limit_bytes, redact=context.redact)
 
+    description = clean(raw.description, DESCRIPTION_LIMIT_BYTES)
+    notes = (raw.note, _CUT_NOTE if is_cut(description) else "")
     return FeedbackEntry(
         timestamp=context.now,
         author=clean(author, AUTHOR_LIMIT_BYTES),
         severity=raw.severity,
         issue_type=raw.issue_type,
-        description=clean(raw.description, DESCRIPTION_LIMIT_BYTES),
+        description=description,
         resolved=False,
         pr_comment_id=comment_id_of(comment_id),
         mendloop=_replace(
@@ -236,7 +240,7 @@ def _entry(
             path=clean(raw.path, PATH_LIMIT_BYTES),
             context=clean(raw.context, CONTEXT_LIMIT_BYTES).strip(),
             line=min(max(raw.line, 0), _LINE_LIMIT),
-            note=clean(raw.note, NOTE_LIMIT_BYTES),
+            note=clean("; ".join(filter(None, notes)), NOTE_LIMIT_BYTES),
             op_id=context.op_id,
         ),
     )
