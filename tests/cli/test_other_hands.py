@@ -114,6 +114,7 @@ def test_what_only_has_the_label_of_a_task_is_listed_as_damage(
     assert {"t", "bare", *names} == set(rows)
     for name in names:
         assert f"no task has its state under the name '{name}'" in rows[name]["problem"]
+    assert "its state.json is missing or empty" in rows["bare"]["problem"]
     assert rows["bare"]["problem"] in cluster_user("show", "bare").err
     assert "problem" not in rows["t"]
 

@@ -157,6 +157,11 @@ def decode_head(task_id: str, raw: bytes) -> RemediationState:
         DeserializationError: These bytes are no state, or that of another task.
         ReadOnlyState: A newer version wrote it.
     """
+    if not raw:
+        raise DeserializationError(
+            f"the state of task {task_id} cannot be read: its state.json is missing or empty",
+            task_id=task_id,
+        )
     try:
         state = decode_state(raw)
     except DeserializationError as error:
