@@ -18,7 +18,7 @@ from mendloop.core.codec import decode_head
 from mendloop.core.diagnosis import Gravity, SymptomKind
 from mendloop.core.errors import ReadOnlyState, StateNotFound
 from mendloop.core.names import HEAD, QUARANTINE, head_name
-from mendloop.core.vocabulary import Severity
+from mendloop.core.vocabulary import Severity, Status
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document
 
@@ -350,7 +350,9 @@ async def test_a_head_that_is_gone_is_rebuilt_from_its_history(
     assert [SymptomKind.NO_HEAD] == [symptom.kind for symptom in diagnosis.symptoms]
     recovery = await manage(store).recover_state("t")
     assert "all that stood in the head alone" in recovery.lost
-    assert recovery.iteration >= ITERATIONS - 20
+    state = await manage(store).require_state("t")
+    assert state.iteration == recovery.iteration >= ITERATIONS - 20
+    assert Status.IN_PROGRESS is state.status
     assert (await manage(store).validate_state("t")).is_sound
     names = {found.pr_comment_id for found in await manager.get_feedback_history("t")}
     assert len(names) > FINDINGS - 100

@@ -23,6 +23,7 @@ from mendloop.core.salvage import Salvaged
 from mendloop.core.sealed import Sealed
 from mendloop.core.sealing import Document, Seal, Sealer, open_counts_of, open_severity, pointers_of
 from mendloop.core.shelf import Row, Shelf
+from mendloop.core.vocabulary import Status
 
 __all__ = ["Heap", "Rebuilt", "is_history_to_be_sealed_anew", "owner_of", "rebuild"]
 
@@ -194,7 +195,11 @@ def _numbered_on(case: Case, state: RemediationState, incarnation: str) -> Remed
     given = max([given_out(state), *(facts.given_out for facts in own)])
     highest = max([number for number in made if number <= COUNT_MOST], default=0)
     ledger = _replace(ledger, commit=highest, commits=commits)
-    return _replace(state, iteration=max(state.iteration, given), mendloop=ledger)
+    iteration = max(state.iteration, given)
+    is_begun = iteration > state.iteration and ledger.pause is None
+    is_new = state.status is Status.INITIALIZED
+    status = Status.IN_PROGRESS if is_new and is_begun else state.status
+    return _replace(state, iteration=iteration, status=status, mendloop=ledger)
 
 
 def _named_again(
