@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from mendloop.core.codec import decode_part, encode
+from mendloop.core.lives import finding_of
 from mendloop.core.model import FeedbackEntry, Finding
 from mendloop.core.sealed import OpenCounts, Sealed
 from mendloop.core.sealing import Document, Seal, Sealer, open_counts_of, open_severity
@@ -40,7 +41,6 @@ _ROW_LIMIT_BYTES = 1024 * 1024
 
 _WORST_BYTES = 2 * 1024
 _LATEST_BYTES = 2 * 1024
-_PERSON = "person"
 _NAMED_BY_FINGERPRINT = re.compile(r"[^:]+:([0-9a-f]{32})")
 
 _replace = msgspec.structs.replace
@@ -181,14 +181,9 @@ def _numbered(
 
 
 def _placed(entry: FeedbackEntry, place: int) -> FeedbackEntry:
-    finding = entry.mendloop
-    if not isinstance(finding, Finding):
-        finding = Finding(fingerprint="", source=_PERSON)
-    return (
-        entry
-        if finding.place == place
-        else _replace(entry, mendloop=_replace(finding, place=place))
-    )
+    if place_of(entry) == place:
+        return entry
+    return _replace(entry, mendloop=_replace(finding_of(entry), place=place))
 
 
 def _read(shelf: Shelf, number: int) -> FeedbackEntry | None:
@@ -198,8 +193,8 @@ def _read(shelf: Shelf, number: int) -> FeedbackEntry | None:
 
 def _row_of(entry: FeedbackEntry, number: int) -> Row:
     keys = [lookup_key(entry.pr_comment_id)]
-    if isinstance(entry.mendloop, Finding) and entry.mendloop.fingerprint:
-        keys.append(entry.mendloop.fingerprint)
+    if fingerprint := finding_of(entry).fingerprint:
+        keys.append(fingerprint)
     return Row(number, tuple(dict.fromkeys(keys)), msgspec.Raw(encode(entry)))
 
 

@@ -16,11 +16,10 @@ from mendloop.core.text import (
     clean,
     tidy,
 )
-from mendloop.core.vocabulary import IssueType, Life, Severity
+from mendloop.core.vocabulary import PERSON, IssueType, Life, Severity
 
 __all__ = ["entries_of", "instant_of", "text_of"]
 
-_PERSON = "person"
 _ANY_LENGTH_BYTES = 2**31
 _RESOLVED = {"resolved", "verified", "completed", "closed"}
 _TYPES = {
@@ -128,7 +127,7 @@ def _entry(
         pr_comment_id=name,
         mendloop=Finding(
             fingerprint="",
-            source=_PERSON,
+            source=PERSON,
             life=Life.VERIFIED if resolved else Life.OPEN,
             first_iteration=iteration,
             last_iteration=iteration,

@@ -10,11 +10,18 @@ from __future__ import annotations
 import msgspec
 
 from mendloop.core.model import LIVES_KEPT, FeedbackEntry, Finding, LifeChange
-from mendloop.core.vocabulary import Life
+from mendloop.core.vocabulary import PERSON, Life
 
-__all__ = ["addressed", "life_of", "turned"]
+__all__ = ["addressed", "finding_of", "life_of", "turned"]
 
 _replace = msgspec.structs.replace
+
+
+def finding_of(entry: FeedbackEntry) -> Finding:
+    """Our part of *entry*; where another program wrote it, a person's, of which nothing is kept."""
+    if isinstance(entry.mendloop, Finding):
+        return entry.mendloop
+    return Finding(fingerprint="", source=PERSON)
 
 
 def life_of(entry: FeedbackEntry) -> Life:

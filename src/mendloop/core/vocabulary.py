@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["IssueType", "Life", "Phase", "Severity", "Status", "StepKind", "StopReason"]
+__all__ = ["PERSON", "IssueType", "Life", "Phase", "Severity", "Status", "StepKind", "StopReason"]
+
+PERSON = "person"
+"""The source of findings that no reviewer command brought."""
 
 
 class Status(StrEnum):

@@ -167,8 +167,7 @@ def _entry(
     from datetime import UTC, datetime
 
     from mendloop.core.model import FeedbackEntry, Finding
-    from mendloop.core.transitions.naming import PERSON
-    from mendloop.core.vocabulary import IssueType, Severity
+    from mendloop.core.vocabulary import PERSON, IssueType, Severity
 
     return FeedbackEntry(
         timestamp=datetime.now(UTC),

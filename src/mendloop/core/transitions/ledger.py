@@ -19,6 +19,7 @@ from mendloop.core.compaction import in_order
 from mendloop.core.errors import ValidationError
 from mendloop.core.findings import RawFinding, Report
 from mendloop.core.fingerprint import fingerprint, number_findings
+from mendloop.core.lives import finding_of
 from mendloop.core.model import FeedbackEntry, Finding, RemediationState
 from mendloop.core.sealed import Sealed
 from mendloop.core.text import (
@@ -35,8 +36,9 @@ from mendloop.core.text import (
     tidy,
 )
 from mendloop.core.transitions.matching import History, Tally
-from mendloop.core.transitions.naming import PERSON, told_apart
+from mendloop.core.transitions.naming import told_apart
 from mendloop.core.transitions.outcome import Transition, ledger_of, require, revise
+from mendloop.core.vocabulary import PERSON
 
 __all__ = [
     "append_feedback",
@@ -163,11 +165,7 @@ def _report_entries(report: Report, context: Context) -> Iterable[FeedbackEntry]
 
 
 def _person_entry(entry: FeedbackEntry, context: Context) -> FeedbackEntry:
-    given = (
-        entry.mendloop
-        if isinstance(entry.mendloop, Finding)
-        else Finding(fingerprint="", source=PERSON)
-    )
+    given = finding_of(entry)
     finding = RawFinding(
         severity=entry.severity,
         issue_type=entry.issue_type,

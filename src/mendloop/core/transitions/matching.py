@@ -17,12 +17,11 @@ import msgspec
 from mendloop.core.commands import Context
 from mendloop.core.compaction import entry_of, lookup_key, open_rows, place_of, taken_out
 from mendloop.core.likeness import reworded
-from mendloop.core.lives import addressed, life_of, turned
+from mendloop.core.lives import addressed, finding_of, life_of, turned
 from mendloop.core.model import FeedbackEntry, Finding, LifeChange, RemediationState
 from mendloop.core.shelf import Row
 from mendloop.core.text import NOTE_LIMIT_BYTES, no_redaction, tidy
 from mendloop.core.transitions.naming import (
-    PERSON,
     begins,
     is_same,
     names,
@@ -31,7 +30,7 @@ from mendloop.core.transitions.naming import (
     with_suffix,
     words,
 )
-from mendloop.core.vocabulary import Life
+from mendloop.core.vocabulary import PERSON, Life
 
 __all__ = ["History", "Tally"]
 
@@ -176,7 +175,7 @@ class History:
         if known is life or (life is Life.REOPENED and known.is_open):
             return False
         if not isinstance(entry.mendloop, Finding):
-            entry = _replace(entry, mendloop=Finding(fingerprint="", source=PERSON))
+            entry = _replace(entry, mendloop=finding_of(entry))
         self.entries[place] = turned(entry, self._change(life, self._context.by, why))
         return True
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 
 from mendloop.core.likeness import Traits
-from mendloop.core.model import FeedbackEntry, Finding
+from mendloop.core.lives import finding_of
+from mendloop.core.model import FeedbackEntry
 from mendloop.core.text import COMMENT_ID_LIMIT_BYTES, Redactor, no_redaction, tidy
-from mendloop.core.vocabulary import Severity
+from mendloop.core.vocabulary import PERSON, Severity
 
 __all__ = [
-    "PERSON",
     "begins",
     "is_same",
     "names",
@@ -21,15 +21,12 @@ __all__ = [
     "words",
 ]
 
-PERSON = "person"
-"""The source of findings that no reviewer command brought."""
-
 _SUFFIX_CHARACTERS = 16
 
 
 def owner(entry: FeedbackEntry) -> str:
     """Whose finding it is: a reviewer and its tool, or one person."""
-    source = entry.mendloop.source if isinstance(entry.mendloop, Finding) else PERSON
+    source = finding_of(entry).source
     return f"{PERSON} {entry.author}" if source == PERSON else source
 
 
@@ -40,9 +37,7 @@ def names(entry: FeedbackEntry) -> tuple[str, str]:
 
 def traits(entry: FeedbackEntry) -> Traits:
     """What *entry* is recognised by in new words."""
-    finding = entry.mendloop
-    if not isinstance(finding, Finding):
-        finding = Finding(fingerprint="", source=PERSON)
+    finding = finding_of(entry)
     return Traits(
         source=finding.source,
         rule=finding.rule,
@@ -54,8 +49,7 @@ def traits(entry: FeedbackEntry) -> Traits:
 
 def begins(entry: FeedbackEntry, name: str) -> bool:
     """Whether a comment id or fingerprint of *entry* begins with *name*."""
-    finding = entry.mendloop
-    names = (entry.pr_comment_id, finding.fingerprint if isinstance(finding, Finding) else "")
+    names = (entry.pr_comment_id, finding_of(entry).fingerprint)
     return bool(name) and any(known.startswith(name) for known in names)
 
 
