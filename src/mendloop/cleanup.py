@@ -25,12 +25,13 @@ from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
 from mendloop.listing import listed
 from mendloop.removal import (
+    LARGE_A_PAGE,
     chunks_by_task,
     is_quarantine_over,
-    pages,
     remove_task,
     sweep_orphans,
 )
+from mendloop.stores.paging import documents, pages
 from mendloop.stores.port import Document, Store
 
 __all__ = ["Cleaner", "CleanupFailure", "CleanupReport", "CleanupTerms"]
@@ -189,17 +190,16 @@ class Cleaner:
             one_pass.report.orphans += await one_pass.attempt(task_id, sweep) or 0
 
     async def _empty_quarantine(self, one_pass: _Pass) -> None:
-        async for page in pages(self._store, QUARANTINE):
-            for document in page.documents:
-                look = is_quarantine_over(
-                    self._store,
-                    document,
-                    now=one_pass.now,
-                    kept_from=one_pass.quarantined_from,
-                    is_dry_run=one_pass.terms.is_dry_run,
-                )
-                if await one_pass.attempt(document.key, look):
-                    one_pass.report.quarantined += 1
+        async for document in documents(self._store, QUARANTINE, limit=LARGE_A_PAGE):
+            look = is_quarantine_over(
+                self._store,
+                document,
+                now=one_pass.now,
+                kept_from=one_pass.quarantined_from,
+                is_dry_run=one_pass.terms.is_dry_run,
+            )
+            if await one_pass.attempt(document.key, look):
+                one_pass.report.quarantined += 1
 
 
 class _Pass:

@@ -13,6 +13,7 @@ from mendloop.core.errors import HistoryDamaged, StateError, StateNotFound
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, task_of_head
 from mendloop.history import SealedHistory
 from mendloop.sealed_store import SealedStore
+from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Store
 
 __all__ = ["Exported", "Exporter"]
@@ -168,16 +169,9 @@ class Exporter:
             pass  # a newer or a damaged head is moved as it is
         return None
 
-    async def _listed(self, kind: str, task_id: str = "") -> AsyncIterator[Document]:
+    def _listed(self, kind: str, task_id: str = "") -> AsyncIterator[Document]:
         labels = {_TASK: task_id} if task_id else {}
-        cursor: str | None = None
-        while True:
-            page = await self._store.list(kind, labels=labels, limit=_PAGE, cursor=cursor)
-            for document in page.documents:
-                yield document
-            cursor = page.cursor
-            if cursor is None:
-                return
+        return documents(self._store, kind, limit=_PAGE, labels=labels)
 
 
 def _revision(document: Document | None) -> str:

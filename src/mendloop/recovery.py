@@ -31,6 +31,7 @@ from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
 from mendloop.heads import set_aside, write_head
 from mendloop.sealed_store import SealedStore
+from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Remembering, Store
 
 __all__ = ["Recovery", "Surgeon"]
@@ -102,7 +103,7 @@ class Surgeon:
     async def validate_all(self) -> AsyncGenerator[Diagnosis, None]:
         """See `mendloop.manager.StateManager.validate_all`."""
         known: set[str] = set()
-        async for document in self._documents(HEAD):
+        async for document in documents(self._store, HEAD, limit=_PAGE):
             task_id = task_of_head(document.key)
             if task_id is None:
                 yield Diagnosis(task_id=document.key, symptoms=(no_task(document.key),))
@@ -110,7 +111,7 @@ class Surgeon:
             known.add(task_id)
             with contextlib.suppress(StateNotFound):  # it may have gone meanwhile
                 yield await self.validate(task_id)
-        async for document in self._documents(CHUNK):
+        async for document in documents(self._store, CHUNK, limit=_PAGE):
             task_id = document.labels.get("task-id", "")
             if task_id and task_id not in known:
                 known.add(task_id)
@@ -136,9 +137,7 @@ class Surgeon:
                 return await self._repair(examined)
             except (RevisionConflict, DocumentExists):
                 continue
-        raise RevisionConflict(
-            f"task {task_id} is written all the time: try again", task_id=task_id
-        )
+        raise _restless(task_id)
 
     async def _examine(self, task_id: str) -> _Examined:
         """Read all that is stored of a task, while it stands still."""
@@ -151,9 +150,7 @@ class Surgeon:
                 break
             head = again
         else:
-            raise RevisionConflict(
-                f"task {task_id} is written all the time: try again", task_id=task_id
-            )
+            raise _restless(task_id)
         if head is None and not examined.case.facts:
             raise StateNotFound(task_id=task_id)
         return examined
@@ -161,7 +158,8 @@ class Surgeon:
     async def _read(self, task_id: str, head: Document | None) -> _Examined:
         found: dict[str, Facts] = {}
         revisions: list[str] = []
-        async for document in self._documents(CHUNK, **{"task-id": task_id}):
+        own = {"task-id": task_id}
+        async for document in documents(self._store, CHUNK, limit=_PAGE, labels=own):
             found[document.key] = facts_of(task_id, document.key, document.body)
             revisions.append(document.revision)
         case = Case(
@@ -178,16 +176,6 @@ class Surgeon:
                     found[key] = facts_of(task_id, key, document_there.body)
         case = msgspec.structs.replace(case, facts=tuple(found.values()))
         return _Examined(head, case, tuple(revisions), diagnose(case))
-
-    async def _documents(self, kind: str, **labels: str) -> AsyncGenerator[Document, None]:
-        cursor: str | None = None
-        while True:
-            page = await self._store.list(kind, labels=labels, limit=_PAGE, cursor=cursor)
-            for document in page.documents:
-                yield document
-            cursor = page.cursor
-            if cursor is None:
-                return
 
     async def _repair(self, examined: _Examined) -> Recovery:
         """Set aside, rebuild, write; what nothing points at any more goes last."""
@@ -209,8 +197,8 @@ class Surgeon:
         done = await self._recorded(rebuilt, command, token)
         assert done.state is not None  # noqa: S101 - there was one before
         needed = sealed_keys(done.state)
-        documents = (*rebuilt.documents, *done.documents)
-        await self._sealed.write(d for d in documents if d.key in needed)
+        sealed = (*rebuilt.documents, *done.documents)
+        await self._sealed.write(document for document in sealed if document.key in needed)
         reach("repair-decided")
         await write_head(self._store, head, done.state)
         reach("repair-written")
@@ -278,6 +266,10 @@ class Surgeon:
             if done.answers[0].error is not None:
                 raise done.answers[0].error
             return done
+
+
+def _restless(task_id: str) -> RevisionConflict:
+    return RevisionConflict(f"task {task_id} is written all the time: try again", task_id=task_id)
 
 
 def _own_keys(case: Case, incarnation: str) -> frozenset[str]:

@@ -6,7 +6,7 @@ Nothing is removed that a writer may still rely on, and what is left half done i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
 
@@ -18,27 +18,15 @@ from mendloop.core.names import CHUNK, HEAD, chunk_prefix, head_name
 from mendloop.core.sealing import commit_of
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
-from mendloop.stores.port import Document, Page, Store
+from mendloop.stores.paging import documents, pages
+from mendloop.stores.port import Document, Store
 
-__all__ = ["chunks_by_task", "is_quarantine_over", "pages", "remove_task", "sweep_orphans"]
+__all__ = ["LARGE_A_PAGE", "chunks_by_task", "is_quarantine_over", "remove_task", "sweep_orphans"]
 
-_LARGE_A_PAGE = 16
-"""Chunks have up to 1 MiB each, and a page of them is in memory at once."""
+LARGE_A_PAGE = 16
+"""Chunks and quarantined copies have up to 1 MiB each, and a page of them is in memory at once."""
 
 _MADE_AT = "made_at"
-
-
-async def pages(
-    store: Store, kind: str, *, limit: int = _LARGE_A_PAGE, labels: Mapping[str, str] | None = None
-) -> AsyncIterator[Page]:
-    """Yield all documents of *kind*, a page at a time."""
-    cursor: str | None = None
-    while True:
-        page = await store.list(kind, labels=labels, limit=limit, cursor=cursor)
-        yield page
-        cursor = page.cursor
-        if cursor is None:
-            return
 
 
 async def remove_task(store: Store, task_id: str) -> bool:
@@ -53,7 +41,7 @@ async def remove_task(store: Store, task_id: str) -> bool:
     """
     failure: StateError | None = None
     head: Document | None = None
-    async for page in pages(store, CHUNK, labels={"task-id": task_id}):
+    async for page in pages(store, CHUNK, limit=LARGE_A_PAGE, labels={"task-id": task_id}):
         # Read after the listing: what it lists was there before this head went, and so is no
         # chunk of a new task of the same id.
         head = await _leaving_head(store, task_id)
@@ -97,14 +85,13 @@ async def _remove(store: Store, document: Document) -> None:
 async def chunks_by_task(store: Store) -> AsyncIterator[tuple[str, list[Document]]]:
     """Yield every task that has chunks, with the chunks; one of an odd name may come in parts."""
     task_id, chunks = "", list[Document]()
-    async for page in pages(store, CHUNK):
-        for document in page.documents:
-            owner = document.labels.get("task-id", "")
-            if owner != task_id and chunks:
-                yield task_id, chunks
-                chunks = []
-            task_id = owner
-            chunks.append(_without_body(document))
+    async for document in documents(store, CHUNK, limit=LARGE_A_PAGE):
+        owner = document.labels.get("task-id", "")
+        if owner != task_id and chunks:
+            yield task_id, chunks
+            chunks = []
+        task_id = owner
+        chunks.append(_without_body(document))
     if chunks:
         yield task_id, chunks
 
