@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import ChainMap, OrderedDict, deque
+from collections import OrderedDict, deque
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
@@ -30,7 +31,7 @@ from mendloop.core.errors import (
 from mendloop.core.model import Change, RemediationState
 from mendloop.core.names import HEAD, QUARANTINE, head_name
 from mendloop.core.outside import outside_change
-from mendloop.core.shelf import Held, Lacking, Unreadable
+from mendloop.core.shelf import Held, Pointer, Unreadable
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
 from mendloop.heads import set_aside, write_head
@@ -205,26 +206,24 @@ class GroupCommitter:
             requests = [msgspec.structs.replace(r, may_repeat=True) for r in requests]
         older = await self._older_operations(state, requests)
         token = secrets.token_hex(8)
-        read: dict[str, Held] = {}
-        while True:
-            try:
-                return fold(
-                    state,
-                    requests,
-                    task_id=task_id,
-                    now=self._clock.now(),
-                    token=token,
-                    redact=self._redact,
-                    at_hand=ChainMap(read, self._sealed.at_hand),
-                    older=older,
-                    outside=stored.outside if stored else None,
-                    labels=stored.document.labels if stored else None,
-                )
-            except Lacking as lacking:
-                read |= await self._fetch(task_id, stored, lacking)
+        return await self._sealed.supply(
+            lambda at_hand: fold(
+                state,
+                requests,
+                task_id=task_id,
+                now=self._clock.now(),
+                token=token,
+                redact=self._redact,
+                at_hand=at_hand,
+                older=older,
+                outside=stored.outside if stored else None,
+                labels=stored.document.labels if stored else None,
+            ),
+            lambda pointers: self._fetch(task_id, stored, pointers),
+        )
 
     async def _fetch(
-        self, task_id: str, stored: Stored | None, lacking: Lacking
+        self, task_id: str, stored: Stored | None, pointers: Sequence[Pointer]
     ) -> dict[str, Held]:
         """
         Read sealed documents that a decision on *stored* needs.
@@ -233,7 +232,7 @@ class GroupCommitter:
             RevisionConflict: One is gone, since *stored* has passed.
         """
         assert stored is not None  # noqa: S101 - nothing is sealed of a task that is not there
-        read = await self._sealed.fetch(stored.state, lacking.pointers)
+        read = await self._sealed.fetch(stored.state, pointers)
         if any(isinstance(held, Unreadable) for held in read.values()):
             newest = await self._store.get(HEAD, head_name(task_id))
             if newest is None or newest.revision != stored.document.revision:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections import ChainMap
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
@@ -25,8 +24,6 @@ from mendloop.core.model import RemediationState
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, task_of_head
 from mendloop.core.rebuilding import Heap, Rebuilt, is_history_to_be_sealed_anew, owner_of, rebuild
 from mendloop.core.salvage import salvage
-from mendloop.core.sealing import Document as SealedDocument
-from mendloop.core.shelf import Held, Lacking, Opened, open_index
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
 from mendloop.heads import set_aside, write_head
@@ -244,28 +241,24 @@ class Surgeon:
 
     async def _recorded(self, rebuilt: Rebuilt, command: commands.Recover, token: str) -> Fold:
         """Record the repair as a commit of its own."""
-        held: dict[str, Held] = {
-            document.digest: _opened(document) for document in rebuilt.documents
-        }
         request = Request(command=command, op_id=token, by=self._by, door=self._door)
-        while True:
-            try:
-                done = fold(
-                    rebuilt.state,
-                    [request],
-                    task_id=rebuilt.state.task_id,
-                    now=self._clock.now(),
-                    token=token,
-                    redact=self._redact,
-                    at_hand=ChainMap(held, self._sealed.at_hand),
-                    older={},
-                )
-            except Lacking as lacking:
-                held |= await self._sealed.fetch(rebuilt.state, lacking.pointers)
-                continue
-            if done.answers[0].error is not None:
-                raise done.answers[0].error
-            return done
+        done = await self._sealed.supply(
+            lambda at_hand: fold(
+                rebuilt.state,
+                [request],
+                task_id=rebuilt.state.task_id,
+                now=self._clock.now(),
+                token=token,
+                redact=self._redact,
+                at_hand=at_hand,
+                older={},
+            ),
+            lambda pointers: self._sealed.fetch(rebuilt.state, pointers),
+            written=rebuilt.documents,
+        )
+        if done.answers[0].error is not None:
+            raise done.answers[0].error
+        return done
 
 
 def _restless(task_id: str) -> RevisionConflict:
@@ -276,9 +269,3 @@ def _own_keys(case: Case, incarnation: str) -> frozenset[str]:
     """The documents of the task as it is, and not of an earlier one with its id."""
     prefix = f"task-{case.task_id}-history-{incarnation}-"
     return frozenset(f.key for f in case.facts if incarnation and f.key.startswith(prefix))
-
-
-def _opened(document: SealedDocument) -> Held:
-    if document.is_index:
-        return open_index(document.body, document.digest)
-    return Opened(document.body)

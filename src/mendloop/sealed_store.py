@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections import ChainMap, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from mendloop.core.errors import DeserializationError, DocumentExists, HistoryDamaged, StateError
 from mendloop.core.model import RemediationState
@@ -15,6 +16,7 @@ from mendloop.core.sealing import Document as SealedDocument
 from mendloop.core.sealing import pointers_of, sealed_key
 from mendloop.core.shelf import (
     Held,
+    Lacking,
     Opened,
     OpenedIndex,
     Pointer,
@@ -26,6 +28,8 @@ from mendloop.crashpoints import reach
 from mendloop.stores.port import Document, Store
 
 __all__ = ["SealedStore"]
+
+_T = TypeVar("_T")
 
 _KEPT_BYTES = 16 * 1024 * 1024
 _KEPT_WRITTEN = 256
@@ -39,9 +43,6 @@ class SealedStore:
     The sealed documents of the tasks of one store.
 
     They never change, so what was read or written once is kept, by digest: up to 16 MiB of rows.
-
-    Attributes:
-        at_hand: What is kept.
     """
 
     def __init__(self, store: Store) -> None:
@@ -50,10 +51,26 @@ class SealedStore:
         self._kept = _Kept()
         self._written: OrderedDict[str, Document] = OrderedDict()
 
-    @property
-    def at_hand(self) -> MutableMapping[str, Held]:
-        """What need not be read, by digest."""
-        return self._kept
+    async def supply(
+        self,
+        decide: Callable[[Mapping[str, Held]], _T],
+        fetch: Callable[[Sequence[Pointer]], Awaitable[dict[str, Held]]],
+        written: Iterable[SealedDocument] = (),
+    ) -> _T:
+        """
+        Have something decided, and again with each document that it turns out to lack.
+
+        Args:
+            decide: Is given the documents at hand, by digest.
+            fetch: Reads those that it lacks.
+            written: Documents that are yet to be written, and count as being at hand.
+        """
+        read: dict[str, Held] = {document.digest: _opened(document) for document in written}
+        while True:
+            try:
+                return decide(ChainMap(read, self._kept))
+            except Lacking as lacking:
+                read |= await fetch(lacking.pointers)
 
     async def fetch(self, state: RemediationState, pointers: Sequence[Pointer]) -> dict[str, Held]:
         """
@@ -142,7 +159,7 @@ class _Kept(OrderedDict[str, Held]):
 
 
 def _opened(document: SealedDocument) -> Opened | OpenedIndex:
-    """Open what was just written: it need not be checked."""
+    """Open what was made here: it need not be read."""
     if document.is_index:
         return open_index(document.body, document.digest)
     return Opened(document.body)
