@@ -93,7 +93,7 @@ def compact(
     known = {place_of(entry) for entry in before}
     numbered, count = _numbered(entries, sealed, shelf)
     read = [n for n in numbered if n < sealed.count and n not in known]
-    unchanged = {n for n in read if _read(shelf, n) == numbered[n]}
+    unchanged = {n for n in read if _is_sealed(shelf, n, numbered[n])}
     own = {n: entry for n, entry in numbered.items() if n not in unchanged}
     size_bytes -= _size_bytes(numbered[n] for n in unchanged)
     sealed = _replace(sealed, count=count)
@@ -186,9 +186,10 @@ def _placed(entry: FeedbackEntry, place: int) -> FeedbackEntry:
     return _replace(entry, mendloop=_replace(finding_of(entry), place=place))
 
 
-def _read(shelf: Shelf, number: int) -> FeedbackEntry | None:
+def _is_sealed(shelf: Shelf, number: int, entry: FeedbackEntry) -> bool:
+    """Whether *entry* is sealed as it is; equal ones are spelled alike."""
     row = shelf.row(number)
-    return entry_of(row) if row else None
+    return row is not None and bytes(row.content) == encode(entry)
 
 
 def _row_of(entry: FeedbackEntry, number: int) -> Row:
