@@ -19,14 +19,13 @@ from mendloop.core.commits import ChunkBody, row_of_commit
 from mendloop.core.errors import DeserializationError
 from mendloop.core.model import COUNT_MOST, ChunkRef
 from mendloop.core.sealing import open_severity
-from mendloop.core.shelf import Row, unpacked
+from mendloop.core.shelf import Row, is_packed, unpacked
 
 __all__ = ["CLOSED", "Facts", "Header", "Member", "facts_of", "members_of"]
 
 CLOSED = -1
 """Stands for a row that is no open finding."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _row = msgspec.json.Decoder(Row)
 
 
@@ -86,7 +85,7 @@ def facts_of(task_id: str, key: str, body: bytes) -> Facts:
     problem = "" if key.endswith(digest[:16]) else "its bytes are not those that it was named by"
     facts = Facts(key=key, digest=digest, problem=problem)
     replace = msgspec.structs.replace
-    if not body.startswith(_GZIP_MAGIC):
+    if not is_packed(body):
         return _plain_facts(task_id, body, facts)
     ranks: dict[int, int] = {}
     commits: list[tuple[int, str]] = []
@@ -112,7 +111,7 @@ def members_of(task_id: str, body: bytes) -> Iterator[Member]:
     Raises:
         DeserializationError: What follows is damaged, or that of another task.
     """
-    if not body.startswith(_GZIP_MAGIC):
+    if not is_packed(body):
         yield from _old_members(task_id, body)
         return
     for piece in unpacked(body):

@@ -10,7 +10,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -18,7 +20,15 @@ import msgspec
 from mendloop.core.errors import DeserializationError
 from mendloop.core.names import chunk_key
 from mendloop.core.sealed import NO_OPEN, OpenCounts, Sealed, SealedChunk, SealedIndex, SealedTail
-from mendloop.core.shelf import INDEX_RECORD_BYTES, Row, Shelf, key_digest, tail_keys, unpacked
+from mendloop.core.shelf import (
+    INDEX_RECORD_BYTES,
+    Row,
+    Shelf,
+    is_packed,
+    key_digest,
+    tail_keys,
+    unpacked,
+)
 from mendloop.core.vocabulary import Severity
 
 __all__ = [
@@ -46,7 +56,6 @@ _INDEX_KEYS = 50_000
 """An index has about so many keys, of nine bytes each; the next ones get another."""
 
 _COMPRESSION = 1
-_GZIP_MAGIC = b"\x1f\x8b"
 _replace = msgspec.structs.replace
 _encoder = msgspec.json.Encoder()
 _P = TypeVar("_P", SealedChunk, SealedTail, SealedIndex)
@@ -146,31 +155,32 @@ class Sealer:
         self.sealed = _replace(self.sealed, tail=pointer)
 
     def _settle(self, lines: dict[int, _Line]) -> None:
-        chunks = list(self.sealed.chunks)
+        """Move *lines* into the chunks that their numbers belong in, those after all into the last."""
+        chunks = self.sealed.chunks
+        lasts = [pointer.last for pointer in chunks]
+        by_chunk: defaultdict[int, dict[int, _Line]] = defaultdict(dict)
+        for number, line in lines.items():
+            by_chunk[max(min(bisect_left(lasts, number), len(chunks) - 1), 0)][number] = line
         made: list[SealedChunk] = []
         for place, pointer in enumerate(chunks):
-            is_last = place == len(chunks) - 1
-            lowest = chunks[place - 1].last + 1 if place else 0
-            own = [
-                n for n in lines if lowest <= n <= pointer.last or (is_last and n > pointer.last)
-            ]
-            if not own:
-                made.append(pointer)
-                continue
-            if is_last and pointer.size_bytes >= CHUNK_BYTES // 2 and min(own) > pointer.last:
-                made.append(pointer)
-                made += self._chunks([lines[n] for n in sorted(own)])
-                continue
-            kept = {n: _line(row) for n, row in self._shelf.open(pointer).rows.items()}
-            kept |= {n: lines[n] for n in own}
-            made += self._chunks([kept[n] for n in sorted(kept)])
+            made += self._merged(pointer, by_chunk[place])
         if not chunks:
-            made = self._chunks([lines[n] for n in sorted(lines)])
+            made = self._chunks(lines)
         self._index(line.row for line in lines.values())
         self.sealed = _replace(self.sealed, chunks=tuple(made), tail=None)
 
-    def _chunks(self, lines: Sequence[_Line]) -> list[SealedChunk]:
-        """Write *lines* as chunks of at most `CHUNK_BYTES`, of about one size, so that each can grow."""
+    def _merged(self, pointer: SealedChunk, lines: dict[int, _Line]) -> list[SealedChunk]:
+        """Write a chunk anew with *lines*; it stays where there are none, or all come after it."""
+        if not lines:
+            return [pointer]
+        if pointer.size_bytes >= CHUNK_BYTES // 2 and min(lines) > pointer.last:
+            return [pointer, *self._chunks(lines)]
+        kept = {n: _line(row) for n, row in self._shelf.open(pointer).rows.items()}
+        return self._chunks(kept | lines)
+
+    def _chunks(self, by_number: Mapping[int, _Line]) -> list[SealedChunk]:
+        """Write rows as chunks of at most `CHUNK_BYTES`, of about one size, so that each can grow."""
+        lines = [by_number[number] for number in sorted(by_number)]
         made: list[SealedChunk] = []
         total_bytes = sum(len(line.text) for line in lines)
         room_bytes = total_bytes / math.ceil(total_bytes / CHUNK_BYTES)
@@ -262,7 +272,7 @@ _header = msgspec.json.Decoder(_Header)
 def commit_of(body: bytes) -> int:
     """The number of the last commit that wrote in a sealed document; 0 where it does not say."""
     try:
-        if body.startswith(_GZIP_MAGIC):
+        if is_packed(body):
             lines = b"".join(unpacked(body)).split(b"\n")
         else:
             lines = body.split(b"\n", 1)[:1]

@@ -29,6 +29,7 @@ __all__ = [
     "Row",
     "Shelf",
     "Unreadable",
+    "is_packed",
     "key_digest",
     "open_chunk",
     "open_index",
@@ -44,6 +45,7 @@ INDEX_RECORD_BYTES = KEY_BYTES + 4
 _TAIL_KEY_BYTES = 3
 _UNPACKED_LIMIT_BYTES = 4 * 1024 * 1024
 _GZIP = 31
+_GZIP_MAGIC = b"\x1f\x8b"
 
 Pointer = SealedChunk | SealedTail | SealedIndex
 
@@ -177,6 +179,11 @@ def open_index(body: bytes, digest: str) -> OpenedIndex:
     """
     _check(body, digest)
     return OpenedIndex(body[body.find(b"\n") + 1 :])
+
+
+def is_packed(body: bytes) -> bool:
+    """Whether *body* is a chunk or tail, and no index, nor one that schema 1 sealed."""
+    return body.startswith(_GZIP_MAGIC)
 
 
 def unpacked(body: bytes) -> Iterator[bytes]:
