@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from cleanups import DAY_SECONDS, documents, end_task
 from clocks import SteppedClock
-from faulty_store import FaultyStore
+from faulty_store import FULL, Fault, FaultyStore, in_turn
+from patience import eventually
 from states import entry, state
 
 from mendloop.core.codec import encode_state
@@ -19,34 +20,8 @@ from mendloop.core.model import FeedbackEntry, Settings
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
-from mendloop.stores.port import Document, Store
 
 Manage = Callable[..., StateManager]
-
-
-class _PausedStore(FaultyStore):
-    """Holds writes of the head back, from when a test wants it on; or refuses them."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.reached = asyncio.Event()
-        self.is_full = False
-
-    async def replace(
-        self,
-        document: Document,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
-        if self.is_full:
-            raise StoreFull("full")
-        self.reached.set()
-        await self.gate.wait()
-        return await self._store.replace(document, body, fields=fields, labels=labels)
 
 
 async def fill(manager: StateManager, first: int, count: int = 60) -> None:
@@ -70,10 +45,8 @@ async def test_what_a_writer_left_behind_is_gone_after_two_cleanups(
     await manager.increment_iteration("t")
     await fill(manager, 0)
     before = await documents(store, CHUNK)
-    full = _PausedStore(store)
-    full.is_full = True
     with pytest.raises(StoreFull):
-        await fill(manage(full), 60)
+        await fill(manage(FaultyStore(store, in_turn([FULL]))), 60)
     assert len(before) < len(await documents(store, CHUNK))
     reports = [await manager.cleanup_old_states() for _ in range(2)]
 
@@ -88,13 +61,12 @@ async def test_a_writer_that_is_paused_before_its_head_loses_nothing(
     """Two cleanups between its chunk and its head: it is refused, decides again, and all is there."""
     await manager.create_task("t")
     await fill(manager, 0)
-    paused = _PausedStore(store)
-    writer = manage(paused)
-    paused.gate.clear()
-    writing = asyncio.create_task(fill(writer, 60))
-    await paused.reached.wait()
+    gate = asyncio.Event()
+    paused = FaultyStore(store, in_turn([Fault(is_done=False, error=None, until=gate)]))
+    writing = asyncio.create_task(fill(manage(paused), 60))
+    await eventually(lambda: paused.calls["replace head"] > 0)
     orphans = [(await manager.cleanup_old_states()).orphans for _ in range(2)]
-    paused.gate.set()
+    gate.set()
     await writing
 
     assert orphans[0] > 0

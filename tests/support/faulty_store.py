@@ -44,8 +44,9 @@ class Fault(msgspec.Struct, frozen=True):
     Attributes:
         is_done: Whether the inner store does the call all the same.
         error: What the caller gets, or None where it gets the answer after all.
-        delay_seconds: How late the answer comes; the call itself is done first.
-        until: The answer comes once this is set.
+        delay_seconds: How late the answer comes; a call that is done is done first.
+        until: The answer comes once this is set. A call that is not done before, and gets no error,
+            is done then.
     """
 
     is_done: bool
@@ -118,7 +119,7 @@ class FaultyStore(PassingStore):
             await fault.until.wait()
         if fault.error is not None:
             raise fault.error()
-        return cast("_T", answer)
+        return cast("_T", answer) if fault.is_done else await call()
 
 
 def in_turn(faults: Iterable[Fault | None], *, kind: str = "head") -> Choose:
