@@ -87,6 +87,7 @@ class GroupCommitter:
         self.history = SealedHistory(store, self._sealed)
         self._queues: dict[str, deque[_Waiting]] = {}
         self._drains: dict[str, asyncio.Task[None]] = {}
+        self._removals: set[asyncio.Task[None]] = set()
         self._own_writes: OrderedDict[str, Stored] = OrderedDict()
 
     async def read(self, task_id: str) -> Stored | None:
@@ -116,8 +117,8 @@ class GroupCommitter:
 
     async def close(self) -> None:
         """Wait for what is on its way; a caller that is cancelled here cancels none of it."""
-        while self._drains:
-            await asyncio.wait(self._drains.values())
+        while self._drains or self._removals:
+            await asyncio.wait([*self._drains.values(), *self._removals])
 
     async def _drain(self, task_id: str) -> None:
         queue = self._queues[task_id]
@@ -259,8 +260,15 @@ class GroupCommitter:
             attempt.is_outcome_unknown = True
             raise
         reach("head-written")
-        await self._sealed.remove(state, done.dropped)
+        self._let_go(state, done.dropped)
         return Stored(document, state)
+
+    def _let_go(self, state: RemediationState, dropped: Sequence[Pointer]) -> None:
+        """Remove what no head points at any more; no caller waits for it, nor hears how it ends."""
+        if dropped:
+            task = asyncio.create_task(self._sealed.remove(state, dropped))
+            self._removals.add(task)
+            task.add_done_callback(self._removals.discard)
 
     def _newest_known(self, task_id: str) -> Stored | None:
         """

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from compactions import OPERATIONS, run_operations
-from faulty_store import FULL, FaultyStore, in_turn
+from faulty_store import FULL, Fault, FaultyStore, in_turn
 from hypothesis import given, settings
 from states import entry
 
@@ -171,3 +171,23 @@ async def test_a_sealed_finding_is_judged_by_its_name(manager: StateManager) -> 
     await manager.judge("t", Life.REOPENED, "c150", reason="it is real")
     assert 300 == (await manager.require_state("t")).open_total
     assert 301 == len(await manager.get_feedback_history("t"))
+
+
+async def test_a_write_is_answered_though_what_it_left_behind_cannot_be_removed(
+    store: FaultyStore, manage: Manage
+) -> None:
+    """The store falls silent while an old tail is removed: nobody is told that nothing was written."""
+    silence = asyncio.Event()
+    hang = Fault(is_done=True, error=None, until=silence)
+    store.choose = lambda operation, kind: (
+        hang if (operation, kind) == ("delete", "chunk") else None
+    )
+    manager = manage(store, deadline_seconds=0.2)
+    await manager.create_task("t")
+    for number in range(120):
+        assert 1 == (await manager.append_feedback("t", entry(f"c{number}")))["new"]
+    assert store.calls["delete chunk"] > 0
+    silence.set()
+    await manager.close()
+    names = [found.pr_comment_id for found in await manager.get_feedback_history("t")]
+    assert [f"c{number}" for number in range(120)] == names
