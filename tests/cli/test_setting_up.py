@@ -142,7 +142,8 @@ def test_bash_is_offered_the_commands(user: User) -> None:
     }
     done = user(**asked)
 
-    assert {"plain,add", "plain,list"} == set(done.out.split())
+    names = ("add", "defer", "dismiss", "list", "reopen", "resolve")
+    assert {f"plain,{name}" for name in names} == set(done.out.split())
 
 
 def test_the_script_is_bash(user: User) -> None:

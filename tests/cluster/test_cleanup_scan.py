@@ -15,8 +15,9 @@ from controlplane import Cluster
 from mendloop.manager import StateManager
 
 _SCAN = """
-import asyncio, json, resource, sys, time
+import asyncio, json, sys, time
 from crew import open_spec
+from memory import peak_mebibytes
 from mendloop.cleanup import CleanupTerms
 from mendloop.manager import StateManager
 
@@ -27,8 +28,8 @@ async def main():
         report = await manager.cleanup_old_states(CleanupTerms())
         seconds = time.monotonic() - began
     await store.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"scanned": report.scanned, "seconds": seconds, "mebibytes": peak}))
+    told = {"scanned": report.scanned, "seconds": seconds, "mebibytes": peak_mebibytes()}
+    print(json.dumps(told))
 
 sys.path[:0] = sys.argv[2:]
 asyncio.run(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -223,20 +224,18 @@ async def test_the_history_of_an_earlier_task_is_not_taken(
 
 
 _MEASURED = """
-import asyncio, pathlib, re, sys
+import asyncio, pathlib, sys
+from memory import peak_mebibytes
 from mendloop.manager import StateManager
 from mendloop.stores.sqlite import open_sqlite
-def peak():
-    told = pathlib.Path("/proc/self/status").read_text()
-    return int(re.search("VmHWM:\\s*([0-9]+)", told)[1]) // 1024
 async def main():
     store = await open_sqlite(pathlib.Path(sys.argv[1]))
     async with StateManager(store) as manager:
-        before = peak()
+        before = int(peak_mebibytes())
         await manager.validate_state("t")
         await manager.recover_state("t")
     await store.close()
-    print(peak() - before)
+    print(int(peak_mebibytes()) - before)
 asyncio.run(main())
 """
 
@@ -263,7 +262,9 @@ async def test_repairs_take_little_memory(
         document_ = json.loads(head.body) | {"feedback_history": many}
         await store.replace(head, json.dumps(document_).encode()[:-1])
     measuring = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _MEASURED, str(path)), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", _MEASURED, str(path)),
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     told, _ = await measuring.communicate()
     assert 0 < int(told) < 64
