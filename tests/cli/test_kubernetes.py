@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cli_user import User
+from rights import grant
 
 from controlplane import Cluster, program
 
@@ -62,14 +63,25 @@ def test_the_namespace_is_chosen_in_either_way(
 
 
 def test_a_namespace_that_is_not_there_is_named(cluster_user: User) -> None:
-    """A server lists none of it without a complaint, so that a list says where it looked."""
-    listed = cluster_user("list", "-n", "no-such")
-    begun = cluster_user("increment", "job", "-n", "no-such")
+    """By what only reads as well, though a server lists none of it without a complaint."""
+    for command in (["list"], ["watch"], ["cleanup"], ["doctor"], ["increment", "job"]):
+        done = cluster_user(*command, "-n", "no-such")
+        assert (15, "") == (done.code, done.out), command
+        assert "there is no namespace no-such: name another one, or make it with" in done.err
 
-    assert 0 == listed.code
-    assert "no tasks in namespace no-such of https://127.0.0.1:" in listed.out
-    assert (13, "") == (begun.code, begun.out)
-    assert "there is no namespace no-such: name another one, or make it with" in begun.err
+
+def test_who_may_not_read_namespaces_is_told_where_nothing_is(
+    cluster_user: User, control_plane: Cluster, namespace: str
+) -> None:
+    """An account with the Role that we ship lists an empty namespace, and is told where it looked."""
+    config = control_plane.kubeconfig(
+        cluster_user.folder / "shipped",
+        token=grant(control_plane, namespace),
+        namespace=namespace,
+    )
+    done = cluster_user("list", "--kubeconfig", str(config))
+    assert (0, "") == (done.code, done.err)
+    assert f"no tasks in namespace {namespace} of https://127.0.0.1:" in done.out
 
 
 def test_a_proposed_command_means_the_same_cluster(cluster_user: User, namespace: str) -> None:

@@ -310,7 +310,7 @@ def test_missing_namespace_is_named(control_plane: Cluster) -> None:
         control_plane.request("POST", "/api/v1/namespaces/nowhere/configmaps", configmap("a"))
     answer = Answer(caught.value.status, caught.value.body.encode())
     error = from_answer(answer, call("create", namespace="nowhere"), control_plane.url)
-    assert (StoreError, True) == (type(error), "no namespace nowhere" in str(error))
+    assert (AccessError, True) == (type(error), "no namespace nowhere" in str(error))
 
 
 def test_full_etcd_is_full(kubernetes_programs: Any, tmp_path: Any) -> None:

@@ -327,7 +327,7 @@ class VersionExpired(StoreError):
 
 class AccessError(StoreError):
     """
-    The way to the store, or the credentials for it, are not right: nothing was asked of it.
+    The way to the store, or the credentials for it, are not right: nothing was done.
 
     The message says what to correct; no secret is in it.
     """

@@ -16,7 +16,7 @@ import aiohttp
 from mendloop.core.errors import AccessError, NotPermitted, StoreError, StoreUnavailable
 from mendloop.kube.access import Access
 from mendloop.kube.connections import connection_errors, send_once
-from mendloop.kube.errors import Answer, Call, from_answer, is_absent
+from mendloop.kube.errors import Answer, Call, from_answer, is_absent, no_namespace
 from mendloop.kube.requests import Request, Resource
 from mendloop.kube.throttle import Throttle
 
@@ -63,7 +63,7 @@ class Api:
         self._patience_seconds = patience_seconds
         self._session: aiohttp.ClientSession | None = None
         self._throttle = Throttle()
-        self._permitted: set[str] = set()
+        self._permitted: set[tuple[str, str]] = set()
         self._under_way = 0
         self._is_quiet = asyncio.Event()
         self._is_closed = False
@@ -100,6 +100,25 @@ class Api:
         """
         request = self._request("list", resource, query=query)
         return self._good(await self._ask(request), request)
+
+    async def check_namespace(self) -> None:
+        """
+        Make sure that the namespace is there, as far as the server tells this user.
+
+        Raises:
+            AccessError: It is not there.
+        """
+        call = Call(
+            verb="get", resource="namespaces", namespace=self.namespace, name=self.namespace
+        )
+        path = f"/api/v1/namespaces/{self.namespace}"
+        request = Request(call, path, {}, None, self._timeout)
+        answer = await self._ask(request)
+        if not isinstance(answer, Answer) or answer.meaning is NotPermitted:
+            return
+        if is_absent(answer, call):
+            raise no_namespace(self.namespace)
+        raise from_answer(answer, call, self.server)
 
     async def create(self, resource: Resource, body: bytes) -> bytes:
         """
@@ -228,12 +247,12 @@ class Api:
         while True:
             response = await self._in_turn(request, give_up_at)
             if not isinstance(response, Answer):
-                self._permitted.add(request.call.verb)
+                self._permitted.add(request.call.right)
                 return response
             if response.meaning is NotPermitted:
                 # A server that has just begun knows of no rights yet, and refuses everybody.
-                if request.call.verb not in self._permitted or now() > doubt_until:
-                    self._permitted.discard(request.call.verb)
+                if request.call.right not in self._permitted or now() > doubt_until:
+                    self._permitted.discard(request.call.right)
                     return response
                 await asyncio.sleep(_DOUBT_PAUSE_SECONDS)
             elif response.meaning is AccessError:
@@ -243,7 +262,7 @@ class Api:
                 has_new_credentials = True
             elif not response.allows_again(request.call):
                 if response.meaning is not StoreUnavailable:
-                    self._permitted.add(request.call.verb)
+                    self._permitted.add(request.call.right)
                 return response
 
     async def _in_turn(

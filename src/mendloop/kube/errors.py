@@ -31,7 +31,15 @@ from mendloop.core.errors import (
 )
 from mendloop.core.text import clean
 
-__all__ = ["MEANINGS", "REQUEST_LIMIT_BYTES", "Answer", "Call", "from_answer", "is_absent"]
+__all__ = [
+    "MEANINGS",
+    "REQUEST_LIMIT_BYTES",
+    "Answer",
+    "Call",
+    "from_answer",
+    "is_absent",
+    "no_namespace",
+]
 
 REQUEST_LIMIT_BYTES = 3_145_728
 """An API server takes no longer body (k8s.io/apiserver, MaxRequestBodyBytes)."""
@@ -105,6 +113,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def is_write(self) -> bool:
         """Whether it changes something."""
         return self.verb in _WRITES
+
+    @property
+    def right(self) -> tuple[str, str]:
+        """What a rule has to allow: the verb and the resource."""
+        return self.verb, self.resource
 
     def __str__(self) -> str:
         """In words."""
@@ -254,11 +267,16 @@ def from_answer(answer: Answer, call: Call, server: str) -> StateError:
     if meaning is VersionExpired:
         return VersionExpired(f"{call}: {words}", following=answer.following)
     if meaning is RevisionConflict and answer.is_about("namespaces"):
-        return StoreError(
-            f"there is no namespace {call.namespace}: name another one, or make it with "
-            f"`kubectl create namespace {call.namespace}`"
-        )
+        return no_namespace(call.namespace)
     return meaning(f"{call}: {words}{_advice(answer, meaning, server)}")
+
+
+def no_namespace(name: str) -> AccessError:
+    """The error of whoever works in a namespace that is not there."""
+    return AccessError(
+        f"there is no namespace {name}: name another one, or make it with "
+        f"`kubectl create namespace {name}`"
+    )
 
 
 def _advice(answer: Answer, meaning: type[StateError], server: str) -> str:

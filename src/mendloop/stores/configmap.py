@@ -192,6 +192,9 @@ class ConfigMapStore:
             query["continue"] = error.following
             raw = await self._api.list(CONFIGMAPS, query)
         page = _pages.decode(raw)
+        if not page.items and kind == HEAD and cursor is None:
+            # A namespace that is not there is listed as an empty one.
+            await self._api.check_namespace()
         documents = [from_object(kind, bytes(item)) for item in page.items or ()]
         following = page.metadata.following
         return Page(
@@ -203,6 +206,7 @@ class ConfigMapStore:
         """See `mendloop.stores.port.Store.watch`. All watches of a kind share one stream."""
         grammar.check_kind(kind)
         self._check_open()
+        await self._api.check_namespace()
         feed = self._feeds.get(kind)
         if feed is None or feed.is_over:
             feed = self._start(kind)
