@@ -11,25 +11,32 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from mendloop.clock import Clock
-from mendloop.core.commands import BeginRemoval, Command, Delete
+from mendloop.core.codec import rfc3339
+from mendloop.core.commands import BeginRemoval, Bury, Command, Delete
+from mendloop.core.commits import sealed_keys
 from mendloop.core.deletion import Standing, standing
-from mendloop.core.errors import StateError, StateNotFound, TransitionRefused
-from mendloop.core.names import HEAD, QUARANTINE
+from mendloop.core.errors import DocumentExists, StateError, StateNotFound, TransitionRefused
+from mendloop.core.names import HEAD, HEADLESS, QUARANTINE, head_name, task_of_head
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
 from mendloop.listing import listed
 from mendloop.removal import (
     LARGE_A_PAGE,
+    MADE_AT,
     chunks_by_task,
-    is_quarantine_over,
-    remove_task,
+    is_past_keeping,
+    remove_chunks,
+    remove_document,
+    remove_head,
     sweep_orphans,
+    without_body,
 )
 from mendloop.stores.paging import documents, pages
 from mendloop.stores.port import Document, Store
@@ -52,7 +59,8 @@ class CleanupTerms(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         retention_seconds: A task that is over is deleted when nothing happened in it for so long.
         grace_seconds: A deleted task can be restored for so long.
-        quarantine_seconds: Copies of damaged states are kept for so long.
+        quarantine_seconds: Copies of damaged states are kept for so long, and histories whose state
+            is gone.
         is_dry_run: Whether only to tell what would be done.
     """
 
@@ -80,6 +88,8 @@ class CleanupReport(msgspec.Struct, kw_only=True):
         held: Tasks that stay only because somebody holds them.
         stale: Tasks in progress in which nothing happened for the retention.
         unreadable: Tasks that stay since they cannot be read.
+        headless: Tasks of which only the history is left. It stays for a repair, as long as a copy
+            of a damaged state.
         orphans: Chunks that no head pointed at.
         quarantined: Old copies of damaged states.
         failures: What is left to the next cleanup.
@@ -91,6 +101,7 @@ class CleanupReport(msgspec.Struct, kw_only=True):
     held: list[str] = []
     stale: list[str] = []
     unreadable: list[str] = []
+    headless: list[str] = []
     orphans: int = 0
     quarantined: int = 0
     failures: list[CleanupFailure] = []
@@ -128,14 +139,13 @@ class Cleaner:
             StateError: The store does not list what it has.
         """
         one_pass = _Pass(terms, self._clock.now())
+        await self._bury_headless(one_pass)
         async for page in pages(self._store, HEAD, limit=_HEADS_A_PAGE):
-            due = [found for d in page.documents if (found := one_pass.look_at(d))]
-            for first in range(0, len(due), _AT_ONCE):
-                batch = due[first : first + _AT_ONCE]
-                await asyncio.gather(
-                    *(self._take(one_pass, task_id, due_for) for task_id, due_for in batch)
-                )
-        await self._sweep(one_pass)
+            due = [task_id for d in page.documents if (task_id := one_pass.look_at(d))]
+            await _some_at_once(lambda task_id: self._delete(one_pass, task_id), due)
+        await self._look_at_chunks(one_pass)
+        leaving = list(one_pass.leaving)
+        await _some_at_once(lambda task_id: self._remove(one_pass, task_id), leaving)
         await self._empty_quarantine(one_pass)
         if not terms.is_dry_run:
             await one_pass.attempt("the store", self._store.scrub())
@@ -156,54 +166,117 @@ class Cleaner:
             share = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load
             pause_seconds = share * interval_seconds
 
-    async def _take(self, one_pass: _Pass, task_id: str, due_for: Standing) -> None:
-        if due_for is Standing.TO_DELETE:
-            if await one_pass.attempt(task_id, self._delete(one_pass, task_id)):
-                one_pass.report.deleted.append(task_id)
-        elif await one_pass.attempt(task_id, self._remove(one_pass, task_id, due_for)):
+    async def _bury_headless(self, one_pass: _Pass) -> None:
+        """Begin to remove histories whose state has been gone for long enough."""
+        async for since in documents(self._store, HEADLESS, limit=_HEADS_A_PAGE):
+            await one_pass.attempt(since.key, self._bury(one_pass, since))
+
+    async def _bury(self, one_pass: _Pass, since: Document) -> None:
+        task_id, is_dry_run = task_of_head(since.key), one_pass.terms.is_dry_run
+        if task_id is None or (
+            await self._store.get(HEAD, since.key) is None
+            and not await one_pass.is_past_keeping(self._store, since)
+        ):
+            return
+        if is_dry_run:
+            return
+        with suppress(TransitionRefused):  # it was brought back, or begun anew
+            await self._submit(task_id, Bury(reason="its state has been gone for long"))
+            reach("cleanup-buried")
+        await self._store.delete(since)
+
+    async def _delete(self, one_pass: _Pass, task_id: str) -> None:
+        if one_pass.terms.is_dry_run:
+            one_pass.report.deleted.append(task_id)
+            return
+        command = Delete(reason="past retention", untouched_since=one_pass.retained_from)
+        if await one_pass.attempt(task_id, self._submit(task_id, command)) is not None:
+            reach("cleanup-deleted")
+            one_pass.report.deleted.append(task_id)
+
+    async def _look_at_chunks(self, one_pass: _Pass) -> None:
+        """Remove those of tasks that leave, and those that no head points at, in one walk."""
+        async for task_id, chunks in chunks_by_task(self._store):
+            if task_id in one_pass.leaving:
+                await self._remove_chunks(one_pass, task_id, chunks)
+            elif task_id and any(chunk.key not in one_pass.pointed_at for chunk in chunks):
+                await one_pass.attempt(task_id, self._sweep(one_pass, task_id, chunks))
+
+    async def _remove_chunks(self, one_pass: _Pass, task_id: str, chunks: list[Document]) -> None:
+        if one_pass.terms.is_dry_run:
+            return
+        # Whatever goes wrong, or has moved meanwhile: its head stays, and the next cleanup looks again.
+        due_for, _ = one_pass.leaving.pop(task_id)
+        if due_for is Standing.TO_REMOVE:
+            command = BeginRemoval(deleted_until=one_pass.graced_from)
+            if await one_pass.attempt(task_id, self._submit(task_id, command)) is None:
+                return
+            reach("removal-begun")
+        head = await one_pass.attempt(task_id, remove_chunks(self._store, task_id, chunks))
+        if head is not None:
+            one_pass.leaving[task_id] = Standing.HALF_REMOVED, head
+
+    async def _remove(self, one_pass: _Pass, task_id: str) -> None:
+        """
+        Remove a task of which only the head is left.
+
+        That of one that never had anything else goes as it was listed, without a word of it before.
+        """
+        _, head = one_pass.leaving[task_id]
+        if one_pass.terms.is_dry_run or await one_pass.attempt(
+            task_id, remove_head(self._store, head)
+        ):
             one_pass.report.removed.append(task_id)
 
-    async def _delete(self, one_pass: _Pass, task_id: str) -> bool:
-        if not one_pass.terms.is_dry_run:
-            command = Delete(reason="past retention", untouched_since=one_pass.retained_from)
-            await self._submit(task_id, command)
-            reach("cleanup-deleted")
-        return True
-
-    async def _remove(self, one_pass: _Pass, task_id: str, due_for: Standing) -> bool:
-        if one_pass.terms.is_dry_run:
-            return True
-        if due_for is Standing.TO_REMOVE:
-            await self._submit(task_id, BeginRemoval(deleted_until=one_pass.graced_from))
-            reach("removal-begun")
-        return await remove_task(self._store, task_id)
-
-    async def _sweep(self, one_pass: _Pass) -> None:
-        async for task_id, chunks in chunks_by_task(self._store):
-            sweep = sweep_orphans(
-                self._store,
-                self._history,
-                task_id,
-                chunks,
-                is_dry_run=one_pass.terms.is_dry_run,
+    async def _sweep(self, one_pass: _Pass, task_id: str, chunks: list[Document]) -> None:
+        is_dry_run = one_pass.terms.is_dry_run
+        try:
+            one_pass.report.orphans += await sweep_orphans(
+                self._store, self._history, task_id, chunks, is_dry_run=is_dry_run
             )
-            one_pass.report.orphans += await one_pass.attempt(task_id, sweep) or 0
+        except StateNotFound:
+            if task_id not in one_pass.report.headless:
+                one_pass.report.headless.append(task_id)
+            if not is_dry_run:
+                await self._note_headless(one_pass, task_id)
+
+    async def _note_headless(self, one_pass: _Pass, task_id: str) -> None:
+        """Keep since when the state is gone, where that is not known yet."""
+        with suppress(DocumentExists):
+            await self._store.create(
+                HEADLESS,
+                head_name(task_id),
+                b"",
+                fields={MADE_AT: rfc3339(one_pass.now)},
+                labels={"task-id": task_id},
+            )
 
     async def _empty_quarantine(self, one_pass: _Pass) -> None:
         async for document in documents(self._store, QUARANTINE, limit=LARGE_A_PAGE):
-            look = is_quarantine_over(
-                self._store,
-                document,
-                now=one_pass.now,
-                kept_from=one_pass.quarantined_from,
-                is_dry_run=one_pass.terms.is_dry_run,
-            )
-            if await one_pass.attempt(document.key, look):
+            if await one_pass.attempt(document.key, self._discard(one_pass, document)):
                 one_pass.report.quarantined += 1
+
+    async def _discard(self, one_pass: _Pass, document: Document) -> bool:
+        is_over = await one_pass.is_past_keeping(self._store, document)
+        if is_over and not one_pass.terms.is_dry_run:
+            await remove_document(self._store, document)
+        return is_over
+
+
+async def _some_at_once(work: Callable[[str], Awaitable[None]], task_ids: list[str]) -> None:
+    """Do *work* for all, a few at a time."""
+    for first in range(0, len(task_ids), _AT_ONCE):
+        await asyncio.gather(*map(work, task_ids[first : first + _AT_ONCE]))
 
 
 class _Pass:
-    """One cleanup: its terms as times of one clock, and what it has done."""
+    """
+    One cleanup: its terms as times of one clock, what it has seen, and what it has done.
+
+    Attributes:
+        leaving: Tasks to be removed, with their heads as they were listed.
+        pointed_at: Keys of all chunks that the listed heads point at.
+    """
 
     def __init__(self, terms: CleanupTerms, now: datetime) -> None:
         self.terms = terms
@@ -212,14 +285,17 @@ class _Pass:
         self.graced_from = now - timedelta(seconds=terms.grace_seconds)
         self.quarantined_from = now - timedelta(seconds=terms.quarantine_seconds)
         self.report = CleanupReport()
+        self.leaving: dict[str, tuple[Standing, Document]] = {}
+        self.pointed_at: set[str] = set()
 
-    def look_at(self, document: Document) -> tuple[str, Standing] | None:
-        """Say what is due for a task, as it was listed; None where nothing is."""
+    def look_at(self, document: Document) -> str:
+        """Take in a task as it was listed; its id where it is to be deleted, else ""."""
         self.report.scanned += 1
         task = listed(document.key, document)
         if task.state is None:
             self.report.unreadable.append(task.task_id)
-            return None
+            return ""
+        self.pointed_at |= sealed_keys(task.state)
         found = standing(
             task.state,
             document.labels,
@@ -230,9 +306,19 @@ class _Pass:
             self.report.held.append(task.task_id)
         elif found is Standing.STALE:
             self.report.stale.append(task.task_id)
-        elif found is not Standing.KEPT:
-            return task.task_id, found
-        return None
+        elif found in {Standing.TO_REMOVE, Standing.HALF_REMOVED}:
+            self.leaving[task.task_id] = found, without_body(document)
+        return task.task_id if found is Standing.TO_DELETE else ""
+
+    async def is_past_keeping(self, store: Store, document: Document) -> bool:
+        """Tell whether what is only kept for a while was kept for long enough."""
+        return await is_past_keeping(
+            store,
+            document,
+            now=self.now,
+            kept_from=self.quarantined_from,
+            is_dry_run=self.terms.is_dry_run,
+        )
 
     async def attempt(self, task_id: str, work: Awaitable[Any]) -> Any:
         """Do *work*, and report why where that fails; None where it was not done."""

@@ -38,6 +38,7 @@ CRASH_POINTS = (
 """In the order in which a run meets them first, then those of a long one and of a repair."""
 
 CLEANUP_CRASH_POINTS = (
+    "cleanup-buried",
     "cleanup-deleted",
     "removal-begun",
     "removal-chunk-gone",

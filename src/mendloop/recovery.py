@@ -18,10 +18,10 @@ from mendloop.clock import Clock
 from mendloop.core import commands
 from mendloop.core.commits import Fold, Request, fold, sealed_keys
 from mendloop.core.diagnosis import Case, Diagnosis, diagnose, no_task, state_of
-from mendloop.core.errors import DocumentExists, RevisionConflict, StateNotFound
+from mendloop.core.errors import DocumentExists, RevisionConflict, StateError, StateNotFound
 from mendloop.core.evidence import Facts, facts_of
 from mendloop.core.model import RemediationState
-from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, task_of_head
+from mendloop.core.names import CHUNK, HEAD, HEADLESS, QUARANTINE, head_name, task_of_head
 from mendloop.core.rebuilding import Heap, Rebuilt, is_history_to_be_sealed_anew, owner_of, rebuild
 from mendloop.core.salvage import salvage
 from mendloop.core.text import Redactor
@@ -200,6 +200,8 @@ class Surgeon:
         await write_head(self._store, head, done.state)
         reach("repair-written")
         await self._sealed.discard(sorted(_own_keys(case, incarnation) - needed))
+        if head is None:
+            await self._forget_headless(case.task_id)
         return Recovery(
             task_id=case.task_id,
             iteration=done.state.iteration,
@@ -232,6 +234,13 @@ class Surgeon:
                 if document is not None:
                     keys.append(await set_aside(self._store, case.task_id, document.body))
         return tuple(f"{QUARANTINE}.{key}" for key in keys)
+
+    async def _forget_headless(self, task_id: str) -> None:
+        """Let the time that a history is kept without its head begin anew, should that go again."""
+        with contextlib.suppress(StateError):  # the next cleanup does it
+            since = await self._store.get(HEADLESS, head_name(task_id))
+            if since is not None:
+                await self._store.delete(since)
 
     async def _fill(self, heap: Heap, case: Case, incarnation: str) -> None:
         for key in sorted(_own_keys(case, incarnation)):

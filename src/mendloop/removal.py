@@ -12,51 +12,76 @@ from datetime import datetime
 
 from mendloop.core.codec import decode_head, rfc3339
 from mendloop.core.deletion import HOLD_LABEL
-from mendloop.core.errors import DeserializationError, ReadOnlyState, RevisionConflict, StateError
+from mendloop.core.errors import (
+    DeserializationError,
+    ReadOnlyState,
+    RevisionConflict,
+    StateError,
+    StateNotFound,
+)
 from mendloop.core.model import Ledger, RemediationState
 from mendloop.core.names import CHUNK, HEAD, chunk_prefix, head_name
 from mendloop.core.sealing import commit_of
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
-from mendloop.stores.paging import documents, pages
+from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Store
 
-__all__ = ["LARGE_A_PAGE", "chunks_by_task", "is_quarantine_over", "remove_task", "sweep_orphans"]
+__all__ = [
+    "LARGE_A_PAGE",
+    "MADE_AT",
+    "chunks_by_task",
+    "is_past_keeping",
+    "remove_chunks",
+    "remove_document",
+    "remove_head",
+    "sweep_orphans",
+    "without_body",
+]
 
 LARGE_A_PAGE = 16
 """Chunks and quarantined copies have up to 1 MiB each, and a page of them is in memory at once."""
 
-_MADE_AT = "made_at"
+MADE_AT = "made_at"
+"""Field of what is kept for a while: since when it is."""
 
 
-async def remove_task(store: Store, task_id: str) -> bool:
+async def remove_chunks(store: Store, task_id: str, chunks: list[Document]) -> Document | None:
     """
-    Remove all chunks of a task whose removal has begun, and its head last.
+    Remove *chunks* of a task whose removal has begun.
+
+    Args:
+        store: Where they are.
+        task_id: The task.
+        chunks: Listed before this call.
 
     Returns:
-        Whether the head was removed here; another cleanup may have been quicker.
+        The head, which nothing belongs to any more but what is left to list; None where it is gone,
+        or is that of a new task.
 
     Raises:
-        StateError: Something could not be removed; the head stays, for the next one to find.
+        StateError: One could not be removed; the others are.
     """
+    # Read after the listing: what that lists was there before this head went, and so is no chunk of
+    # a new task of the same id.
+    head = await _leaving_head(store, task_id)
+    if head is None:
+        return None
     failure: StateError | None = None
-    head: Document | None = None
-    async for page in pages(store, CHUNK, limit=LARGE_A_PAGE, labels={"task-id": task_id}):
-        # Read after the listing: what it lists was there before this head went, and so is no
-        # chunk of a new task of the same id.
-        head = await _leaving_head(store, task_id)
-        if head is None:
-            return False
-        for chunk in page.documents:
-            try:
-                await _remove(store, chunk)
-            except StateError as error:
-                failure = error
-            reach("removal-chunk-gone")
+    for chunk in chunks:
+        try:
+            await remove_document(store, chunk)
+        except StateError as error:
+            failure = error
+        reach("removal-chunk-gone")
     if failure is not None:
         raise failure
-    assert head is not None  # noqa: S101 - a listing has at least one page
     reach("removal-chunks-gone")
+    return without_body(head)
+
+
+async def remove_head(store: Store, head: Document) -> bool:
+    """Remove the head of a task, last of all; tells whether it was still there, as it was read."""
     with suppress(RevisionConflict):
         await store.delete(head)
         reach("removal-head-gone")
@@ -72,7 +97,7 @@ async def _leaving_head(store: Store, task_id: str) -> Document | None:
     return head if deleted is not None and deleted.is_final else None
 
 
-async def _remove(store: Store, document: Document) -> None:
+async def remove_document(store: Store, document: Document) -> None:
     """Remove a document that nobody writes any more, whoever has labelled it meanwhile."""
     try:
         await store.delete(document)
@@ -91,13 +116,13 @@ async def chunks_by_task(store: Store) -> AsyncIterator[tuple[str, list[Document
             yield task_id, chunks
             chunks = []
         task_id = owner
-        chunks.append(_without_body(document))
+        chunks.append(without_body(document))
     if chunks:
         yield task_id, chunks
 
 
-def _without_body(document: Document) -> Document:
-    """What it takes to delete *document*."""
+def without_body(document: Document) -> Document:
+    """Give what it takes to delete *document*."""
     return Document(
         kind=document.kind,
         key=document.key,
@@ -115,8 +140,8 @@ async def sweep_orphans(
     Remove those of *chunks* that the task's head does not point at; returns how many.
 
     The head is written first, as it is: so a writer that was paused before it pointed at one of
-    them is refused, and decides again. Nothing is removed for a head that is missing or cannot be
-    read, that a writer of the specification has written, or that is older than one of the chunks.
+    them is refused, and decides again. Nothing is removed for a head that cannot be read, that
+    a writer of the specification has written, or that is older than one of the chunks.
 
     Args:
         store: Where they are.
@@ -126,11 +151,12 @@ async def sweep_orphans(
         is_dry_run: Whether to count only.
 
     Raises:
+        StateNotFound: There is no head.
         StateError: The store refused something.
     """
-    head = await store.get(HEAD, head_name(task_id)) if task_id else None
+    head = await store.get(HEAD, head_name(task_id))
     if head is None:
-        return 0
+        raise StateNotFound(task_id=task_id)
     try:
         state = decode_head(task_id, head.body)
         orphans = await _orphans(store, history, state, chunks)
@@ -144,7 +170,7 @@ async def sweep_orphans(
         return 0  # it moved, and so may what it points at: the next cleanup looks again
     reach("sweep-head-written")
     for orphan in orphans:
-        await _remove(store, orphan)
+        await remove_document(store, orphan)
         reach("sweep-orphan-gone")
     return len(orphans)
 
@@ -169,23 +195,19 @@ async def _orphans(
     return orphans
 
 
-async def is_quarantine_over(
+async def is_past_keeping(
     store: Store, document: Document, *, now: datetime, kept_from: datetime, is_dry_run: bool
 ) -> bool:
     """
-    Remove a quarantined copy that was made before *kept_from*; tells whether it is that old.
+    Tell whether something that is only kept for a while was made before *kept_from*.
 
-    One that does not say when it was made counts from now on. A label `hold` keeps one.
+    What does not say when it was made counts from now on. A label `hold` keeps it.
     """
     if HOLD_LABEL in document.labels:
         return False
     try:
-        made_at = datetime.fromisoformat(document.fields.get(_MADE_AT, ""))
-        is_over = made_at <= kept_from
+        return datetime.fromisoformat(document.fields.get(MADE_AT, "")) <= kept_from
     except (ValueError, TypeError):
         if not is_dry_run:
-            await store.replace(document, document.body, fields={_MADE_AT: rfc3339(now)})
+            await store.replace(document, document.body, fields={MADE_AT: rfc3339(now)})
         return False
-    if is_over and not is_dry_run:
-        await _remove(store, document)
-    return is_over

@@ -108,6 +108,7 @@ _COMMANDS: st.SearchStrategy[commands.Command] = st.one_of(
     ),
     st.builds(commands.Restore),
     st.builds(commands.BeginRemoval, deleted_until=st.just(NOW)),
+    st.builds(commands.Bury, reason=st.text(max_size=5)),
     st.builds(commands.Hold, reason=st.text(max_size=5)),
     st.builds(commands.EndHold),
 )

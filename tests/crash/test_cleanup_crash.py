@@ -1,7 +1,8 @@
-"""A cleanup that is killed anywhere is finished by the next one."""
+"""A cleanup that is killed anywhere is finished by the next one; on both stores."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,25 +12,44 @@ from pathlib import Path
 
 import pytest
 from cleanups import documents, end_task, told
-from faulty_store import FaultyStore
+from crew import open_spec
+from faulty_store import FULL, Fault, FaultyStore
 from states import entry
 
+from controlplane import Cluster
 from mendloop.core.errors import StoreFull
-from mendloop.core.names import CHUNK, HEAD, head_name
+from mendloop.core.names import HEAD, HEADLESS, head_name
 from mendloop.crashpoints import CLEANUP_CRASH_POINTS
 from mendloop.manager import StateManager
-from mendloop.stores.sqlite import open_sqlite
+from mendloop.stores.port import Store
 
 _SHORT = ("--retention", "0.001", "--grace", "0.001")
 
 
-def clean_up(path: Path, *, crash_at: str = "") -> int:
+@pytest.fixture(params=["sqlite", pytest.param("configmap", marks=pytest.mark.kubernetes)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
+    """The options that name the test's store, of each kind; the last one is the path of a file."""
+    if request.param == "sqlite":
+        return "--store", f"sqlite:{tmp_path / 'state.db'}"
+    cluster: Cluster = request.getfixturevalue("control_plane")
+    namespace = request.getfixturevalue("namespace")
+    config = cluster.kubeconfig(tmp_path / "kubeconfig", namespace=namespace)
+    return "--store", "kubernetes", "--kubeconfig", str(config)
+
+
+async def open_place(place: tuple[str, ...]) -> Store:
+    """Open what the options name."""
+    path = place[-1]
+    return await open_spec(path if path.startswith("sqlite:") else f"configmap:{path}")
+
+
+def clean_up(place: tuple[str, ...], folder: Path, *, crash_at: str = "") -> int:
     """Run `mendloop cleanup` in a process group of its own; returns how it ended."""
     time.sleep(0.01)
     extra = {"MENDLOOP_CRASH_AT": crash_at} if crash_at else {}
     return subprocess.run(
-        [sys.executable, "-m", "mendloop", "cleanup", *_SHORT, "--store", f"sqlite:{path}"],
-        env=os.environ | {"XDG_STATE_HOME": str(path.parent)} | extra,
+        [sys.executable, "-m", "mendloop", "cleanup", *_SHORT, *place],
+        env=os.environ | {"XDG_STATE_HOME": str(folder)} | extra,
         capture_output=True,
         timeout=60,
         start_new_session=True,
@@ -37,13 +57,13 @@ def clean_up(path: Path, *, crash_at: str = "") -> int:
     ).returncode
 
 
-async def prepare(path: Path) -> dict[str, object]:
-    """One task to be deleted, one to be removed, and a task in progress with an orphan."""
-    store = await open_sqlite(path)
+async def prepare(store: Store) -> dict[str, object]:
+    """One task to be deleted, two to be removed, and a task in progress with an orphan."""
     async with StateManager(store) as manager:
         await end_task(manager, "over", findings=100)
         await end_task(manager, "gone", findings=100)
         await manager.delete("gone", reason="x")
+        await lose_long_ago(store, manager)
         await manager.increment_iteration("going")
         findings = [entry(f"c{n}", description="long " * 100) for n in range(100)]
         await manager.append_feedback("going", *findings[:50])
@@ -51,38 +71,46 @@ async def prepare(path: Path) -> dict[str, object]:
         async with StateManager(full) as other:
             with pytest.raises(StoreFull):
                 await other.append_feedback("going", *findings[50:])
-        expected = {task: await told(manager, task) for task in ("over", "going")}
-    await store.close()
-    return expected
+        return {task: await told(manager, task) for task in ("over", "going")}
 
 
-def _is_full(operation: str, kind: str) -> object:
-    from faulty_store import FULL
+async def lose_long_ago(store: Store, manager: StateManager) -> None:
+    """Leave only the history of a task, as an earlier cleanup has found it."""
+    await end_task(manager, "lost", findings=100)
+    head = await store.get(HEAD, head_name("lost"))
+    assert head is not None
+    await store.delete(head)
+    since = {"made_at": "2026-01-01T00:00:00Z"}
+    await store.create(HEADLESS, head_name("lost"), b"", fields=since, labels={"task-id": "lost"})
 
+
+def _is_full(operation: str, kind: str) -> Fault | None:
     return FULL if (operation, kind) == ("replace", HEAD) else None
 
 
 @pytest.mark.parametrize("point", CLEANUP_CRASH_POINTS)
-async def test_a_killed_cleanup_is_finished_by_the_next(point: str, tmp_path: Path) -> None:
+async def test_a_killed_cleanup_is_finished_by_the_next(
+    point: str, place: tuple[str, ...], tmp_path: Path
+) -> None:
     """SIGKILL at each point: nothing else is lost, and two more cleanups leave nothing behind."""
-    path = tmp_path / "state.db"
-    expected = await prepare(path)
+    store = await open_place(place)
+    expected = await prepare(store)
 
-    assert -signal.SIGKILL == clean_up(path, crash_at=point)
+    assert -signal.SIGKILL == await asyncio.to_thread(clean_up, place, tmp_path, crash_at=point)
 
-    store = await open_sqlite(path)
     async with StateManager(store) as manager:
         assert expected["going"] == await told(manager, "going")
         if (await manager.require_state("over")).ledger.deleted is not None:
             await manager.restore("over")
         assert expected["over"] == await told(manager, "over")
         await manager.hold("over", reason="to be compared")
-        assert 0 == clean_up(path)
-        assert 0 == clean_up(path)
+        for _ in range(2):
+            assert 0 == await asyncio.to_thread(clean_up, place, tmp_path)
         assert [head_name("going"), head_name("over")] == [
             key for _, key, _ in await documents(store, HEAD)
         ]
-        assert not [key for _, key, _ in await documents(store, CHUNK) if "task-gone-" in key]
+        left = [key for _, key, _ in await documents(store)]
+        assert [] == [key for key in left if "task-gone-" in key or "task-lost-" in key]
         assert expected["going"] == await told(manager, "going")
         assert 0 == (await manager.cleanup_old_states()).orphans
     await store.close()

@@ -1,4 +1,4 @@
-"""Managers on a real SQLite file, with faults where a test wants them."""
+"""Managers on a real SQLite file or a real API server, with faults where a test wants them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 from faulty_store import FaultyStore
+from opened import opened
 
+from controlplane import Cluster
+from mendloop.kube.access import load_access
 from mendloop.manager import StateManager
+from mendloop.stores.configmap import open_configmaps
 from mendloop.stores.port import Store
 from mendloop.stores.sqlite import open_sqlite
 
@@ -42,6 +46,30 @@ async def open_store(path: Path) -> AsyncIterator[OpenStore]:
 async def store(open_store: OpenStore) -> FaultyStore:
     """A store without faults, until the test sets some."""
     return FaultyStore(await open_store())
+
+
+@pytest.fixture(params=["sqlite", pytest.param("configmap", marks=pytest.mark.kubernetes)])
+async def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
+    """Open one more handle on the test's storage, on each kind of store."""
+    config = ""
+    if request.param == "configmap":
+        cluster: Cluster = request.getfixturevalue("control_plane")
+        namespace = request.getfixturevalue("namespace")
+        config = str(cluster.kubeconfig(tmp_path / "kubeconfig", namespace=namespace))
+
+    async def one() -> Store:
+        if config:
+            return open_configmaps(await load_access(kubeconfig=config))
+        return await open_sqlite(tmp_path / "state.db")
+
+    async with opened(one) as open_another:
+        yield open_another
+
+
+@pytest.fixture
+async def place(open_one: OpenStore) -> Store:
+    """The test's store."""
+    return await open_one()
 
 
 @pytest.fixture

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from cleanups import DAY_SECONDS, StubbornStore, documents, end_task, told
 from clocks import SteppedClock
 from faulty_store import FaultyStore
-from opened import opened
 from states import entry, holder
 
-from controlplane import Cluster
 from mendloop.cleanup import CleanupReport, CleanupTerms
 from mendloop.core.commands import AcquireLease
 from mendloop.core.errors import (
@@ -26,38 +23,11 @@ from mendloop.core.errors import (
 )
 from mendloop.core.names import HEAD, QUARANTINE, head_name
 from mendloop.core.vocabulary import Status
-from mendloop.kube.access import load_access
 from mendloop.manager import StateManager
-from mendloop.stores.configmap import open_configmaps
 from mendloop.stores.port import Page, Store
-from mendloop.stores.sqlite import open_sqlite
 
 Open = Callable[[], Awaitable[Store]]
 Manage = Callable[..., StateManager]
-
-
-@pytest.fixture(params=["sqlite", pytest.param("configmap", marks=pytest.mark.kubernetes)])
-async def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
-    """Open one more handle on the test's storage, on each kind of store."""
-    config = ""
-    if request.param == "configmap":
-        cluster: Cluster = request.getfixturevalue("control_plane")
-        namespace = request.getfixturevalue("namespace")
-        config = str(cluster.kubeconfig(tmp_path / "kubeconfig", namespace=namespace))
-
-    async def one() -> Store:
-        if config:
-            return open_configmaps(await load_access(kubeconfig=config))
-        return await open_sqlite(tmp_path / "state.db")
-
-    async with opened(one) as open_another:
-        yield open_another
-
-
-@pytest.fixture
-async def place(open_one: Open) -> Store:
-    """The test's store."""
-    return await open_one()
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""Chunks that no head points at go, and no other: whoever is paused, whatever happened to the head."""
+"""Chunks that no head points at go, and no other: whoever is paused, whatever becomes of the head; on both stores."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -15,13 +15,20 @@ from patience import eventually
 from states import entry, state
 
 from mendloop.core.codec import encode_state
-from mendloop.core.errors import StoreFull
+from mendloop.core.errors import StateNotFound, StoreFull
 from mendloop.core.model import FeedbackEntry, Settings
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
+from mendloop.stores.port import Document, Store
 
 Manage = Callable[..., StateManager]
+
+
+@pytest.fixture
+def store(place: Store) -> FaultyStore:
+    """The test's store, of each kind."""
+    return FaultyStore(place)
 
 
 async def fill(manager: StateManager, first: int, count: int = 60) -> None:
@@ -128,11 +135,99 @@ async def test_chunks_of_an_earlier_task_of_that_name_stay_with_it(
     assert [] == await documents(store)
 
 
+async def lose_head(store: Store) -> None:
+    """As `kubectl delete` does."""
+    head = await store.get(HEAD, head_name("t"))
+    assert head is not None
+    await store.delete(head)
+
+
+async def test_a_history_without_its_state_waits_to_be_brought_back(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """Cleanups name it and leave it for a month, which begins anew where it is lost again; then it goes."""
+    clock = SteppedClock()
+    keeper = manage(store, clock=clock)
+    await manager.create_task("t")
+    await fill(manager, 0)
+    await lose_head(store)
+    for days in (29.9, 20.0):
+        assert ["t"] == (await keeper.cleanup_old_states()).headless
+        clock.pass_seconds(days * DAY_SECONDS)
+        report = await keeper.cleanup_old_states()
+        assert (["t"], [], []) == (report.headless, report.removed, report.failures)
+        await manage(store).recover_state("t")
+        assert 40 < len(await names(manage(store)))
+        await lose_head(store)
+    assert ["t"] == (await keeper.cleanup_old_states()).headless
+    clock.pass_seconds(30.1 * DAY_SECONDS)
+
+    assert ["t"] == (await keeper.cleanup_old_states()).removed
+    assert [] == await documents(store)
+    await manage(store).create_task("t")
+    assert [] == await names(manage(store))
+
+
+async def test_what_a_writer_leaves_behind_after_its_task_is_gone_goes_too(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """A chunk that comes once its task was removed is found by the next cleanups."""
+    clock = SteppedClock()
+    keeper = manage(store, clock=clock)
+    await manager.create_task("t")
+    gate = asyncio.Event()
+    late = Fault(is_done=False, error=None, until=gate)
+    paused = FaultyStore(store, in_turn([late], kind=CHUNK))
+    writing = asyncio.create_task(fill(manage(paused), 0))
+    await eventually(lambda: paused.calls["create chunk"] > 0)
+    await keeper.delete("t", reason="x")
+    clock.pass_seconds(2 * DAY_SECONDS)
+    assert ["t"] == (await keeper.cleanup_old_states()).removed
+    gate.set()
+    with pytest.raises(StateNotFound):
+        await writing
+    assert 1 == len(await documents(store))
+    assert ["t"] == (await keeper.cleanup_old_states()).headless
+    clock.pass_seconds(31 * DAY_SECONDS)
+
+    assert ["t"] == (await keeper.cleanup_old_states()).removed
+    assert [] == await documents(store)
+
+
+class _BegunAnewStore(FaultyStore):
+    """Somebody makes the task anew, just after its head was looked for and not found."""
+
+    async def get(self, kind: str, key: str) -> Document | None:
+        found = await self._store.get(kind, key)
+        if kind == HEAD and found is None:
+            async with StateManager(self._store) as other:
+                await other.create_task("t")
+        return found
+
+
+async def test_who_makes_a_task_anew_has_it_whatever_is_removed(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """A cleanup that was about to remove the history of an earlier task leaves the new one as it is."""
+    clock = SteppedClock()
+    await manager.create_task("t")
+    await fill(manager, 0)
+    await lose_head(store)
+    await manage(store, clock=clock).cleanup_old_states()
+    clock.pass_seconds(31 * DAY_SECONDS)
+    report = await manage(_BegunAnewStore(store), clock=clock).cleanup_old_states()
+
+    assert ([], [], []) == (report.removed, report.failures, report.headless)
+    assert 1 == await manage(store).increment_iteration("t")
+    assert 1 < len(await documents(store))
+
+
 async def test_nothing_of_a_removed_task_is_left_in_the_file(
-    store: FaultyStore, manage: Manage, path: Path
+    open_store: Callable[[], Awaitable[Store]], manage: Manage, path: Path
 ) -> None:
     """Not in the database and not in its log, also while the store stays open."""
     clock = SteppedClock()
+    store = await open_store()
     keeper = manage(store, clock=clock)
     await keeper.create_task("t")
     description = "marker-in-plain-text"

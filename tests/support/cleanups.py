@@ -11,7 +11,7 @@ from states import entry
 from mendloop.core.codec import encode_state
 from mendloop.core.errors import StoreUnavailable
 from mendloop.core.model import Settings
-from mendloop.core.names import CHUNK, HEAD, QUARANTINE
+from mendloop.core.names import CHUNK, HEAD, HEADLESS, QUARANTINE
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document, Store
 
@@ -42,7 +42,7 @@ class StubbornStore(FaultyStore):
 async def documents(store: Store, kind: str = "") -> list[tuple[str, str, str]]:
     """Kind, key and revision of all that is stored."""
     found = []
-    for one in [kind] if kind else [HEAD, CHUNK, QUARANTINE]:
+    for one in [kind] if kind else [HEAD, CHUNK, QUARANTINE, HEADLESS]:
         cursor = None
         while True:
             page = await store.list(one, cursor=cursor)

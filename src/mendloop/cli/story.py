@@ -228,6 +228,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "delete": lambda facts: f"deleted: {facts.get('reason', '')}",
     "restore": lambda _: "restored",
     "begin_removal": lambda _: "removal began",
+    "bury": lambda facts: f"removal of what was left began: {facts.get('reason', '')}",
     "hold": lambda facts: f"held: {facts.get('reason', '')}",
     "end_hold": lambda _: "hold ended",
     "begin_step": lambda facts: f"{facts.get('step', 'step')} began",

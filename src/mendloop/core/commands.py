@@ -24,6 +24,7 @@ __all__ = [
     "AppendFeedback",
     "BeginRemoval",
     "BeginStep",
+    "Bury",
     "Command",
     "Compress",
     "Configure",
@@ -256,6 +257,12 @@ class BeginRemoval(msgspec.Struct, frozen=True, kw_only=True):
     deleted_until: datetime
 
 
+class Bury(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that what is left of a task whose state is gone is now removed."""
+
+    reason: str
+
+
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """Keep the task from every cleanup."""
 
@@ -289,6 +296,7 @@ Command = (
     | Delete
     | Restore
     | BeginRemoval
+    | Bury
     | Hold
     | EndHold
 )

@@ -10,6 +10,7 @@ from mendloop.core.errors import ValidationError
 __all__ = [
     "CHUNK",
     "HEAD",
+    "HEADLESS",
     "QUARANTINE",
     "SIDE_FIELDS",
     "SUBDOMAIN",
@@ -32,6 +33,9 @@ CHUNK = "chunk"
 
 QUARANTINE = "quarantine"
 """Kind of the documents that hold damaged heads, byte for byte."""
+
+HEADLESS = "headless"
+"""Kind of the documents that say since when a task's head is gone; each has the key of that head."""
 
 SIDE_FIELDS = ("task_id", "iteration", "last_update")
 """Names of the fields that stand beside a task's state, as they are in it."""

@@ -38,7 +38,7 @@ __all__ = ["cleanup", "delete", "hold", "restore"]
     default="30d",
     show_default=True,
     metavar="TIME",
-    help="Remove copies of damaged states that are so old.",
+    help="Remove copies of damaged states, and histories without a state, that are so old.",
 )
 @shared_options
 @click.pass_obj
@@ -75,6 +75,7 @@ def _show(session: Session, report: CleanupReport, *, is_dry_run: bool) -> None:
         "kept: it is held": report.held,
         "kept: in progress, and stale": report.stale,
         "kept: it cannot be read": report.unreadable,
+        "kept: its state is gone, and `mendloop doctor` says what is left": report.headless,
     }
     rows = [[task, outcome] for outcome, tasks in outcomes.items() for task in tasks]
     rows += [[failure.task_id, f"failed: {failure.why}"] for failure in report.failures]

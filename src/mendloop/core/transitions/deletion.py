@@ -7,20 +7,21 @@ from datetime import datetime
 import msgspec
 
 from mendloop.core.codec import rfc3339
-from mendloop.core.commands import BeginRemoval, Context, Delete, EndHold, Hold, Restore
+from mendloop.core.commands import BeginRemoval, Bury, Context, Delete, EndHold, Hold, Restore
 from mendloop.core.deletion import HOLD_LABEL, Deletion, is_over, untouched_since
 from mendloop.core.deletion import Hold as HoldRecord
 from mendloop.core.errors import StateDeleted, TransitionRefused, ValidationError
-from mendloop.core.model import Ledger, RemediationState
+from mendloop.core.model import Ledger, RemediationState, Settings
 from mendloop.core.text import REASON_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
     Transition,
     check_not_run_by_others,
     ledger_of,
+    new_state,
     require,
 )
 
-__all__ = ["begin_removal", "delete", "end_hold", "hold", "refuse_deleted", "restore"]
+__all__ = ["begin_removal", "bury", "delete", "end_hold", "hold", "refuse_deleted", "restore"]
 
 _replace = msgspec.structs.replace
 
@@ -135,6 +136,21 @@ def begin_removal(
     _refuse_held(state, ledger, context)
     ledger = _replace(ledger, deleted=_replace(deleted, is_final=True))
     return Transition(state=_replace(state, mendloop=ledger))
+
+
+def bury(state: RemediationState | None, command: Bury, context: Context) -> Transition:
+    """
+    Take the place of a state that is gone, so that nobody has it while what is left is removed.
+
+    Raises:
+        TransitionRefused: There is a state: it was brought back, or begun anew.
+    """
+    if state is not None:
+        raise TransitionRefused(f"task {context.task_id} has a state", task_id=context.task_id)
+    state = new_state(context, Settings())
+    deleted = Deletion(by=context.by, reason=command.reason, at=context.now, is_final=True)
+    ledger = _replace(ledger_of(state, context), deleted=deleted)
+    return Transition(state=_replace(state, mendloop=ledger), facts={"reason": command.reason})
 
 
 def hold(state: RemediationState | None, command: Hold, context: Context) -> Transition:

@@ -45,11 +45,12 @@ _TRANSITIONS: dict[type[Any], tuple[str, Callable[..., Transition]]] = {
     commands.Delete: ("delete", deletion.delete),
     commands.Restore: ("restore", deletion.restore),
     commands.BeginRemoval: ("begin_removal", deletion.begin_removal),
+    commands.Bury: ("bury", deletion.bury),
     commands.Hold: ("hold", deletion.hold),
     commands.EndHold: ("end_hold", deletion.end_hold),
 }
 
-_OF_DELETED = (commands.Delete, commands.Restore, commands.BeginRemoval)
+_OF_DELETED = (commands.Delete, commands.Restore, commands.BeginRemoval, commands.Bury)
 """All that a deleted task answers."""
 
 
