@@ -1,0 +1,43 @@
+"""From a delivery to the finding that it tells."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mendloop.core.model import FeedbackEntry, Finding
+from mendloop.core.vocabulary import PERSON, IssueType, Severity
+from mendloop.intake.comments import read_comment
+from mendloop.intake.github.deliveries import Delivery
+
+__all__ = ["entry_of"]
+
+_CHECK_NOTE = "a check tells neither severity nor type: Medium and Bug assumed"
+_NO_MARKER_NOTE = 'it is not in the format "Required Changes": Medium and Bug assumed'
+
+
+def entry_of(delivery: Delivery, *, received_at: datetime) -> FeedbackEntry:
+    """
+    Make a finding of a delivery that says one.
+
+    Args:
+        received_at: Stands for the time where the delivery tells none.
+    """
+    comment = None if delivery.title else read_comment(delivery.text)
+    note = _CHECK_NOTE if delivery.title else _NO_MARKER_NOTE
+    return FeedbackEntry(
+        timestamp=delivery.created_at or received_at,
+        author=delivery.author.login,
+        severity=comment.severity if comment else Severity.MEDIUM,
+        issue_type=comment.issue_type if comment else IssueType.BUG,
+        description=comment.text() if comment else delivery.text,
+        resolved=False,
+        pr_comment_id=delivery.source_id,
+        mendloop=Finding(
+            fingerprint="",
+            source=PERSON,
+            rule=delivery.title,
+            path=delivery.path,
+            line=delivery.line,
+            note=comment.note if comment else note,
+        ),
+    )

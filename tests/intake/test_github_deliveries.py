@@ -1,0 +1,67 @@
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from github_payloads import MARKED, as_body, issue_comment, review
+
+from mendloop.core.vocabulary import IssueType, Severity
+from mendloop.intake.github.deliveries import Delivery, Ignored, Says
+from mendloop.intake.github.findings import entry_of
+from mendloop.intake.github.reduction import reduce
+
+_NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def _reduced(event: str, payload: Any) -> Delivery:
+    found = reduce(event, "d-1", as_body(payload))
+    assert isinstance(found, Delivery), found
+    return found
+
+
+def test_what_github_publishes_is_read(data: Path) -> None:
+    """Of the published examples one is a finding; the others tell why they are none."""
+    found = {
+        path.name: reduce(path.name.split(".")[0], "d-1", path.read_bytes())
+        for path in (data / "github").glob("*.json")
+    }
+    reasons = {name: one.reason for name, one in found.items() if isinstance(one, Ignored)}
+    (comment,) = (one for one in found.values() if isinstance(one, Delivery))
+
+    assert {
+        "check_run.completed.json": "a check that ended with 'success' asks for nothing",
+        "issue_comment.created.json": "the comment is on an issue and not on a pull request",
+        "pull_request_review.submitted.json": "it has no text",
+    } == reasons
+    assert Says.FINDING is comment.says
+    assert "Maybe you should use more emoji on this line." == comment.text
+    assert ("README.md", 265, 1) == (comment.path, comment.line, comment.position)
+    assert ("changes", 2, ("bug",)) == (comment.branch, comment.pull_request, comment.labels)
+    assert "github:186853002:review-comment:284312630" == comment.source_id
+    assert comment.head_sha == comment.commit
+
+
+def test_a_marked_review_becomes_an_entry_with_its_type_and_severity() -> None:
+    """The format's own words decide; the entry is named by the review."""
+    delivery = _reduced("pull_request_review", review())
+    entry = entry_of(delivery, received_at=_NOW)
+
+    assert (Severity.HIGH, IssueType.BUG) == (entry.severity, entry.issue_type)
+    assert "github:9:review:21" == entry.pr_comment_id
+    assert "Saving a profile with an empty display name answers 500." == entry.description
+    assert datetime(2026, 3, 1, 10, tzinfo=UTC) == entry.timestamp
+
+
+def test_a_delivery_survives_the_queue() -> None:
+    """What is stored and read back is what was stored."""
+    delivery = _reduced("issue_comment", issue_comment(body=f"/pause for now\n\n{MARKED}"))
+
+    assert delivery == msgspec.json.decode(msgspec.json.encode(delivery), type=Delivery)
+    assert delivery.command is not None
+
+
+@pytest.mark.parametrize("name", ["status", "push", "", "pull_request_review_thread"])
+def test_an_event_that_is_not_known_is_ignored_with_a_reason(name: str) -> None:
+    """A webhook that sends more than it is asked to does no harm."""
+    assert isinstance(reduce(name, "d-1", b"no JSON"), Ignored)
