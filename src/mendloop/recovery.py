@@ -36,6 +36,9 @@ __all__ = ["Recovery", "Surgeon"]
 _PAGE = 4
 """So few sealed documents are in memory at once: each may have a MiB, and unpacks to more."""
 
+_HEADS_A_PAGE = 8
+"""A head that another program wrote may have a MiB, and is in memory three times while it is listed."""
+
 _TRIES = 20
 
 
@@ -95,19 +98,19 @@ class Surgeon:
         Raises:
             StateNotFound: Nothing is stored of the task.
         """
-        return (await self._examine(task_id)).diagnosis
+        return (await self._examine(task_id, await self._head_of(task_id))).diagnosis
 
     async def validate_all(self) -> AsyncGenerator[Diagnosis, None]:
         """See `mendloop.manager.StateManager.validate_all`."""
         known: set[str] = set()
-        async for document in documents(self._store, HEAD, limit=_PAGE):
+        async for document in documents(self._store, HEAD, limit=_HEADS_A_PAGE):
             task_id = task_of_head(document.key)
             if task_id is None:
                 yield Diagnosis(task_id=document.key, symptoms=(no_task(document.key),))
                 continue
             known.add(task_id)
             with contextlib.suppress(StateNotFound):  # it may have gone meanwhile
-                yield await self.validate(task_id)
+                yield (await self._examine(task_id, document)).diagnosis
         async for document in documents(self._store, CHUNK, limit=_PAGE):
             task_id = document.labels.get("task-id", "")
             if task_id and task_id not in known:
@@ -125,7 +128,7 @@ class Surgeon:
             RevisionConflict: The task did not stand still for long enough.
         """
         for _ in range(_TRIES):
-            examined = await self._examine(task_id)
+            examined = await self._examine(task_id, await self._head_of(task_id))
             if not examined.diagnosis.is_repairable:
                 state = state_of(examined.case)
                 iteration = state.iteration if isinstance(state, RemediationState) else 0
@@ -136,13 +139,14 @@ class Surgeon:
                 continue
         raise _restless(task_id)
 
-    async def _examine(self, task_id: str) -> _Examined:
-        """Read all that is stored of a task, while it stands still."""
-        key = head_name(task_id)
-        head = await self._store.get(HEAD, key)
+    async def _head_of(self, task_id: str) -> Document | None:
+        return await self._store.get(HEAD, head_name(task_id))
+
+    async def _examine(self, task_id: str, head: Document | None) -> _Examined:
+        """Read all that is stored of a task whose *head* was just read, while it stands still."""
         for _ in range(_TRIES):
             examined = await self._read(task_id, head)
-            again = head if examined.diagnosis.is_sound else await self._store.get(HEAD, key)
+            again = head if examined.diagnosis.is_sound else await self._head_of(task_id)
             if (again and again.revision) == (head and head.revision):
                 break
             head = again

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crew import open_spec
 from faulty_store import FaultyStore
 from opened import opened
 
 from controlplane import Cluster
-from mendloop.kube.access import load_access
 from mendloop.manager import StateManager
-from mendloop.stores.configmap import open_configmaps
 from mendloop.stores.port import Store
 from mendloop.stores.sqlite import open_sqlite
 
@@ -49,18 +48,21 @@ async def store(open_store: OpenStore) -> FaultyStore:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("configmap", marks=pytest.mark.kubernetes)])
-async def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
+def place_spec(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the test's storage is, on each kind of store; see `crew.open_spec`."""
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'state.db'}"
+    cluster: Cluster = request.getfixturevalue("control_plane")
+    namespace = request.getfixturevalue("namespace")
+    return f"configmap:{cluster.kubeconfig(tmp_path / 'kubeconfig', namespace=namespace)}"
+
+
+@pytest.fixture
+async def open_one(place_spec: str) -> AsyncIterator[OpenStore]:
     """Open one more handle on the test's storage, on each kind of store."""
-    config = ""
-    if request.param == "configmap":
-        cluster: Cluster = request.getfixturevalue("control_plane")
-        namespace = request.getfixturevalue("namespace")
-        config = str(cluster.kubeconfig(tmp_path / "kubeconfig", namespace=namespace))
 
     async def one() -> Store:
-        if config:
-            return open_configmaps(await load_access(kubeconfig=config))
-        return await open_sqlite(tmp_path / "state.db")
+        return await open_spec(place_spec)
 
     async with opened(one) as open_another:
         yield open_another

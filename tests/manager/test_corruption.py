@@ -18,7 +18,7 @@ from mendloop.core.codec import decode_head
 from mendloop.core.diagnosis import Gravity, SymptomKind
 from mendloop.core.errors import ReadOnlyState, StateNotFound
 from mendloop.core.names import HEAD, QUARANTINE, head_name
-from mendloop.core.vocabulary import Severity, Status
+from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document
 
@@ -378,17 +378,3 @@ async def test_a_task_that_nothing_is_left_of_is_not_found(manager: StateManager
         await manager.validate_state("t")
     with pytest.raises(StateNotFound):
         await manager.recover_state("t")
-
-
-async def test_sound_tasks_have_no_symptoms(
-    store: FaultyStore, manager: StateManager, scaled: Callable[[int, int], int]
-) -> None:
-    """A store of many tasks, with and without a history, is examined page by page."""
-    for number in range(scaled(1000, 100)):
-        await manager.create_task(f"t{number}")
-        await manager.append_feedback(
-            f"t{number}", *(entry(f"c{n}", severity=Severity.LOW) for n in range(number % 80))
-        )
-    diagnoses = [diagnosis async for diagnosis in manager.validate_all()]
-    assert scaled(1000, 100) == len(diagnoses)
-    assert not [diagnosis for diagnosis in diagnoses if diagnosis.symptoms]
