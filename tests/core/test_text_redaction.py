@@ -33,7 +33,7 @@ SECRETS = [
     ("gitlab token", "glpat-" + _made(20), "{}"),
     ("slack token", "xoxb-1234567890-" + _made(24), "{}"),
     ("api key", "sk-proj-" + _made(48), "OPENAI={}"),
-    ("api key", "sk_live_" + _made(24), "{}"),
+    ("stripe key", "sk_live_" + _made(24), "{}"),
     ("aws key id", "AKIA" + _made(16, string.ascii_uppercase), "id {},"),
     ("google api key", "AIza" + _made(35), "?key={}&x=1"),
     ("json web token", _JWT, "cookie {};"),

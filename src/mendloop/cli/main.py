@@ -64,9 +64,9 @@ def _flush_trouble() -> OSError | None:
 
 def complain(session: Session, kind: str, message: str, *, task_id: str = "") -> None:
     """Say on standard error what went wrong, and with -o json also as an object."""
-    from mendloop.core.text import clean
+    from mendloop.core.text import redact_secrets, tidy
 
-    line = " ".join(clean(message, limit_bytes=_LINE_BYTES).split())
+    line = " ".join(tidy(message, limit_bytes=_LINE_BYTES, redact=redact_secrets).split())
     # Where nobody hears it there is nobody to tell.
     with contextlib.suppress(OSError):
         sys.stdout.flush()
@@ -117,7 +117,10 @@ def _explain(session: Session, error: Exception) -> int:
     if os.environ.get("MENDLOOP_DEBUG") == "1":
         import traceback
 
-        traceback.print_exception(error)
+        from mendloop.core.text import redact_secrets
+
+        told = "".join(traceback.format_exception(error))
+        click.echo(redact_secrets(told), err=True, nl=False)
     if isinstance(error, StateError):
         code = int(code_of_error(error))
         # Who refuses does not know what the store is called here.

@@ -43,6 +43,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mendloop.core.text import redact_secrets
+
 __all__ = [
     "AccessError",
     "BeingDeleted",
@@ -92,9 +94,9 @@ class StateError(Exception):
     retryable = False
 
     def __init__(self, message: str = "", *, task_id: str = "") -> None:
-        """Take the class's own explanation where no message is given."""
+        """Take the class's own explanation where no message is given; a secret in it goes."""
         text = message or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0]
-        super().__init__(text)
+        super().__init__(redact_secrets(text))
         self.task_id = task_id
 
     def __reduce__(self) -> tuple[Any, ...]:
