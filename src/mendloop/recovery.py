@@ -153,7 +153,11 @@ class Surgeon:
         else:
             raise _restless(task_id)
         if head is None and not examined.case.facts:
-            raise StateNotFound(task_id=task_id)
+            raise StateNotFound(
+                f"nothing is stored of task {task_id}, neither a state nor a history: if there was "
+                "such a task, put it back from a copy",
+                task_id=task_id,
+            )
         return examined
 
     async def _read(self, task_id: str, head: Document | None) -> _Examined:

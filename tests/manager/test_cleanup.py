@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from cleanups import DAY_SECONDS, StubbornStore, documents, end_task, told
 from clocks import SteppedClock
-from faulty_store import FaultyStore
+from faulty_store import Fault, FaultyStore
+from patience import eventually
 from states import entry, holder
 
 from mendloop.cleanup import CleanupReport, CleanupTerms
@@ -21,7 +22,7 @@ from mendloop.core.errors import (
     TransitionRefused,
     ValidationError,
 )
-from mendloop.core.names import HEAD, QUARANTINE, head_name
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
 from mendloop.stores.port import Page, Store
@@ -316,22 +317,32 @@ async def place_is_empty(place: Store) -> None:
 
 
 class _Outage(FaultyStore):
-    """Does not list for a while."""
+    """Does not list for a while, for whatever reason."""
 
-    is_down = True
+    def __init__(self, store: Store, error: Exception) -> None:
+        super().__init__(store)
+        self.is_down = True
+        self._error = error
 
     async def list(self, kind: str, **options: Any) -> Page:
         if self.is_down:
-            raise StoreUnavailable("down")
+            raise self._error
         return await self._store.list(kind, **options)
 
 
+@pytest.mark.parametrize("error", [StoreUnavailable("down"), RuntimeError("a defect")], ids=repr)
 async def test_the_cleanup_task_goes_on_after_a_failure(
-    place: Store, keeper: StateManager, clock: SteppedClock, manage: Manage
+    error: Exception,
+    place: Store,
+    keeper: StateManager,
+    clock: SteppedClock,
+    manage: Manage,
+    *,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """About every six hours, not all replicas at once; until it is cancelled."""
+    """About every six hours, not all replicas at once, and each failure is logged; until it is cancelled."""
     await end_task(keeper, "t")
-    outage = _Outage(place)
+    outage = _Outage(place, error)
     cleaner = manage(outage, clock=clock)
     work = cleaner.start_cleanup_task()
     await clock.until_slept(3 * DAY_SECONDS)
@@ -343,7 +354,30 @@ async def test_the_cleanup_task_goes_on_after_a_failure(
         await work
 
     pauses = clock.slept_seconds[1:]
+    assert "the cleanup failed" in caplog.text
+    assert str(error) in caplog.text
     assert all(5.4 * 3600 <= pause <= 6.6 * 3600 for pause in pauses)
     assert len(set(pauses)) > 1
     with pytest.raises(StateError):
         await keeper.restore("t")
+
+
+async def test_a_cancelled_cleanup_task_ends_at_once_and_cleanly(
+    place: Store, keeper: StateManager, clock: SteppedClock, manage: Manage
+) -> None:
+    """In the midst of a round too: no write is left under way, and the next cleanup does the rest."""
+    await end_task(keeper, "t", findings=100)
+    await keeper.delete("t", reason="x")
+    clock.pass_seconds(2 * DAY_SECONDS)
+    never = Fault(is_done=False, error=None, until=asyncio.Event())
+    stuck = FaultyStore(
+        place, lambda operation, kind: never if (operation, kind) == ("delete", CHUNK) else None
+    )
+    work = manage(stuck, clock=clock).start_cleanup_task()
+    await eventually(lambda: stuck.calls["delete chunk"] > 0)
+    work.cancel()
+    await asyncio.wait([work], timeout=5)
+
+    assert work.cancelled()
+    assert ["t"] == (await keeper.cleanup_old_states()).removed
+    assert [] == await documents(place)

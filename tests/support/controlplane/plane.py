@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from controlplane.cluster import APIError, Cluster
 from controlplane.server import Server, free_port
@@ -109,6 +110,22 @@ class ControlPlane(Cluster):
             for server in (self.etcd, self.apiserver, self.controller_manager):
                 if server.is_started:
                     ending.callback(server.kill)
+
+    def compact(self) -> None:
+        """Have etcd forget all versions but the newest, as it does by itself every few minutes."""
+        revision = self._ask_etcd("/v3/kv/range", {"key": "AA=="})["header"]["revision"]
+        self._ask_etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
+
+    def _ask_etcd(self, path: str, body: object) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self._etcd_port, timeout=30)
+        try:
+            connection.request("POST", path, json.dumps(body))
+            answer = connection.getresponse()
+            content = answer.read()
+            assert http.HTTPStatus.OK == answer.status, content
+            return json.loads(content)
+        finally:
+            connection.close()
 
     def _server(self, name: str, options: Sequence[str], is_ready: Callable[[], bool]) -> Server:
         command = [str(self.binaries / name), *options]
