@@ -22,8 +22,8 @@ from mendloop.core.errors import StateNotFound, ValidationError
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
 from mendloop.core.names import HEAD, check_task_id, head_name
 from mendloop.core.text import Redactor, redact_secrets
-from mendloop.core.vocabulary import Life
 from mendloop.disposal import Disposal
+from mendloop.feedback import Feedback
 from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
 from mendloop.group_commit import GroupCommitter
 from mendloop.listing import Listed, TaskPage, listed
@@ -38,7 +38,7 @@ __all__ = ["StateManager"]
 _OP_ID_LIMIT = 128
 
 
-class StateManager(Disposal):
+class StateManager(Disposal, Feedback):
     """
     Keeps the state of remediation tasks: each change once, each number to one caller.
 
@@ -182,44 +182,6 @@ class StateManager(Disposal):
         state = await self.get_state(task_id)
         return state.iteration if state else 0
 
-    async def append_feedback(
-        self, task_id: str, *entries: FeedbackEntry, op_id: str | None = None
-    ) -> dict[str, Any]:
-        """
-        Add findings; one that is there already, by comment id and content, changes nothing.
-
-        Args:
-            entries: Their ``pr_comment_id`` may be "": it is then made from the content.
-
-        Returns:
-            Counts of "new", "known" and "edited" findings, and the comment "ids" they are kept under.
-
-        Raises:
-            StateNotFound: There is no such task.
-        """
-        return await self.submit(task_id, commands.AppendFeedback(entries=entries), op_id=op_id)
-
-    async def judge(
-        self, task_id: str, life: Life, *names: str, reason: str, op_id: str | None = None
-    ) -> dict[str, Any]:
-        """
-        Say as a person what became of findings: of all that are named, or of none.
-
-        Args:
-            life: ``VERIFIED`` for what is resolved, ``DISMISSED``, ``DEFERRED`` or ``REOPENED``.
-            names: Comment ids or fingerprints; an open finding may be named by how one of them begins.
-            reason: Why; kept with the finding.
-
-        Returns:
-            The comment "ids" of the findings, and how many of them have "changed".
-
-        Raises:
-            StateNotFound: There is no such task.
-            ValidationError: A name stands for no finding, or for several; nothing was changed.
-        """
-        command = commands.Judge(life=life, names=names, reason=reason)
-        return await self.submit(task_id, command, op_id=op_id)
-
     async def get_feedback_history(self, task_id: str) -> tuple[FeedbackEntry, ...]:
         """
         Every finding of the task, in the order they came; none where there is no task.
@@ -260,18 +222,6 @@ class StateManager(Disposal):
     async def open_findings(self, state: RemediationState) -> tuple[FeedbackEntry, ...]:
         """Every open finding of *state*, the sealed ones among them, in the order they came."""
         return await self._reader.open_findings(state)
-
-    async def compress_feedback_history(self, task_id: str) -> int:
-        """
-        Seal all findings but the worst open ones and the latest; returns how many there are.
-
-        It happens by itself where the head grows too large. Nothing is lost by it: all are read back.
-
-        Raises:
-            StateNotFound: There is no such task.
-        """
-        await self.submit(task_id, commands.Compress())
-        return (await self.require_state(task_id)).findings_total
 
     async def validate_state(self, task_id: str) -> Diagnosis:
         """

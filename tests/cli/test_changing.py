@@ -98,6 +98,25 @@ def test_a_person_closes_a_finding_and_opens_it_again(
     assert "c-1234" in quick("feedback", "list", "demo", "--open").out
 
 
+def test_feedback_about_an_older_commit_is_listed_and_not_open(quick: Quick) -> None:
+    """It is told when it is added, listed as outdated, and counts once it is opened."""
+    quick("increment", "demo")
+    old, new = "a" * 40, "b" * 40
+    assert "demo is at " + old + "\n" == quick("tip", "demo", old).out
+    assert new == quick("tip", "demo", new, "-o", "json").json()["tip"]
+    added = (*ADD, "--description", "broken", "--comment-id", "c-1", "--commit", old)
+
+    assert "demo: outdated finding c-1\n" == quick(*added).out
+    assert "outdated" in quick("feedback", "list", "demo", "--life", "outdated").out
+    assert "no findings\n" == quick("feedback", "list", "demo", "--open").out
+    assert 0 == sum(quick("explain", "demo", "-o", "json").json()["open"].values())
+    assert "1 outdated" in quick("history", "demo").out
+    assert f"the change is at commit {new}" in quick("history", "demo").out
+    assert 11 == quick(*ADD, "--description", "x", "--commit", "main").code
+    quick("feedback", "reopen", "demo", "c-1", "--reason", "still there")
+    assert "c-1" in quick("feedback", "list", "demo", "--open").out
+
+
 def test_a_judgement_on_an_unknown_finding_is_refused(quick: Quick) -> None:
     """Exit code 11, and a word on where the ids are."""
     quick("increment", "demo")

@@ -56,6 +56,12 @@ _COMMANDS: st.SearchStrategy[commands.Command] = st.one_of(
             st.builds(entry, st.sampled_from(["", "a", "b"]), description=st.text(max_size=5)),
             max_size=3,
         ).map(tuple),
+        commit=st.sampled_from(["", "a1", "b2", "none"]),
+    ),
+    st.builds(
+        commands.RecordTip,
+        commit=st.sampled_from(["a1", "b2", "c3", "none"]),
+        at=st.none() | st.sampled_from([NOW, NOW + timedelta(days=1)]),
     ),
     st.builds(
         commands.Judge,

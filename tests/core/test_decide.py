@@ -24,7 +24,8 @@ from mendloop.core.decide import (
     is_stuck,
     nudge,
 )
-from mendloop.core.model import Ledger, RemediationState, Round
+from mendloop.core.model import Ledger, RemediationState
+from mendloop.core.progress import Round
 from mendloop.core.vocabulary import Phase, Status, StepKind, StopReason
 
 _NAMES = st.frozensets(st.sampled_from("abcd"), max_size=3)

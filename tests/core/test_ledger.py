@@ -244,9 +244,9 @@ def test_what_another_program_took_down_is_a_persons() -> None:
 def test_the_same_again_changes_nothing() -> None:
     """A finding delivered twice is known, and nothing is to be written."""
     driver = reviewed()
-    assert {"new": 1, "known": 0, "edited": 0, "ids": ["c1"]} == driver.append("c1")
+    assert {"new": 1, "known": 0, "edited": 0, "outdated": 0, "ids": ["c1"]} == driver.append("c1")
     before = driver.state
-    assert {"new": 0, "known": 1, "edited": 0, "ids": ["c1"]} == driver.append("c1")
+    assert {"new": 0, "known": 1, "edited": 0, "outdated": 0, "ids": ["c1"]} == driver.append("c1")
     assert before is driver.state
 
 

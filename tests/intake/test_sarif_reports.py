@@ -253,3 +253,20 @@ def test_what_bandit_reports_is_read(read: Read, data: Any) -> None:
     } == told
     assert {"faulty.py"} == {finding.path for finding in report.findings}
     assert all(finding.context for finding in report.findings)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "commit"),
+    [
+        ([{"repositoryUri": "https://x.test/r", "revisionId": "abc"}], "abc"),
+        ([{"revisionId": "abc"}, {"revisionId": "abc"}, {"repositoryUri": "u"}], "abc"),
+        ([{"revisionId": "abc"}, {"revisionId": "def"}], ""),
+        ([{"revisionId": 7}], ""),
+        ("abc", ""),
+        (None, ""),
+    ],
+)
+def test_a_report_tells_the_commit_that_it_is_of(read: Read, provenance: Any, commit: str) -> None:
+    """Where it names one alone; whatever else stands there costs no finding."""
+    told = read(sarif({"message": MESSAGE}, versionControlProvenance=provenance))
+    assert (commit, 1, True) == (told.commit, len(told.findings), told.is_complete)

@@ -309,9 +309,13 @@ async def test_results_are_the_callers_own(manager: StateManager) -> None:
     again["ids"].append("mine")
     again["new"] = 99
     await manager.increment_iteration("t")
-    assert {"new": 1, "known": 0, "edited": 0, "ids": ["c1"]} == await manager.submit(
-        "t", command, op_id="o1"
-    )
+    assert {
+        "new": 1,
+        "known": 0,
+        "edited": 0,
+        "outdated": 0,
+        "ids": ["c1"],
+    } == await manager.submit("t", command, op_id="o1")
 
 
 async def test_a_lost_answer_is_settled_though_its_commit_was_sealed_meanwhile(

@@ -89,7 +89,7 @@ class PlainModel:
         if task_id not in self.tasks:
             return "StateNotFound", None
         task = self.tasks[task_id]
-        counts = {"new": 0, "known": 0, "edited": 0}
+        counts = {"new": 0, "known": 0, "edited": 0, "outdated": 0}
         for name, text in entries:
             known = task["findings"].get(name)
             kind = "new" if known is None else "known" if known == [text, False] else "edited"

@@ -23,13 +23,10 @@ from mendloop.core.model import (
     FeedbackEntry,
     Finding,
     Ledger,
-    Pause,
     RemediationState,
-    Round,
     Settings,
-    Source,
-    Step,
 )
+from mendloop.core.progress import Pause, Round, Source, Step
 from mendloop.core.run import Holder, Lease
 from mendloop.core.sealed import Sealed
 from mendloop.core.vocabulary import IssueType, Phase, Severity, Status, StepKind

@@ -20,6 +20,7 @@ _COMMANDS = {
     "explain": "explain:explain",
     "increment": "increment:increment",
     "feedback": "feedback:feedback",
+    "tip": "tip:tip",
     "pause": "control:pause",
     "resume": "control:resume",
     "stop": "control:stop",

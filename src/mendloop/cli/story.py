@@ -157,7 +157,11 @@ def _say_review(facts: dict[str, Any]) -> str:
         f"{facts.get('open', 0)} open, {facts.get('new', 0)} new, "
         f"{facts.get('resolved', 0)} resolved, {facts.get('reopened', 0)} came back"
     )
-    seldom = {"reworded": "in new words", "set_aside": "set aside and seen again"}
+    seldom = {
+        "reworded": "in new words",
+        "set_aside": "set aside and seen again",
+        "outdated": "about an older commit",
+    }
     counts += "".join(f", {facts[name]} {words}" for name, words in seldom.items() if name in facts)
     if facts.get("problem"):
         return f"review failed ({facts['problem']}): {counts}"
@@ -216,6 +220,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "configure": _say_configure,
     "increment": _say_increment,
     "append_feedback": _say_feedback,
+    "record_tip": lambda facts: f"the change is at commit {facts.get('tip', '?')}",
     "judge": _say_judge,
     "put_state": lambda facts: f"written whole by another program at {facts or 'its beginning'}",
     "change_outside": lambda facts: (

@@ -41,6 +41,7 @@ __all__ = [
     "RecordChild",
     "RecordFix",
     "RecordReview",
+    "RecordTip",
     "Recover",
     "ReleaseLease",
     "RenewLease",
@@ -98,9 +99,23 @@ class Increment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppendFeedback(msgspec.Struct, frozen=True, kw_only=True):
-    """Add findings that a person or another program brings."""
+    """Add findings that a person or another program brings, seen on *commit* where that is known."""
 
     entries: tuple[FeedbackEntry, ...]
+    commit: str = ""
+
+
+class RecordTip(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Say which commit the change is at.
+
+    Attributes:
+        commit: Its full name.
+        at: When the forge said so, by its own clock; None for now.
+    """
+
+    commit: str
+    at: datetime | None = None
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,6 +293,7 @@ Command = (
     | Configure
     | Increment
     | AppendFeedback
+    | RecordTip
     | Judge
     | Compress
     | PutState

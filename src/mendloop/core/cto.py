@@ -21,12 +21,11 @@ from mendloop.core.model import (
     STATE_VERSION,
     FeedbackEntry,
     Ledger,
-    Pause,
     RemediationState,
     Settings,
-    Step,
 )
 from mendloop.core.names import check_task_id
+from mendloop.core.progress import Pause, Step
 from mendloop.core.text import METADATA_VALUE_LIMIT_BYTES, Redactor
 from mendloop.core.vocabulary import Status, StepKind, StopReason
 

@@ -11,7 +11,8 @@ from datetime import datetime
 
 import msgspec
 
-from mendloop.core.model import Ledger, RemediationState, Round
+from mendloop.core.model import Ledger, RemediationState
+from mendloop.core.progress import Round
 from mendloop.core.vocabulary import StepKind, StopReason
 
 __all__ = [

@@ -27,6 +27,7 @@ class RawFinding(msgspec.Struct, frozen=True, kw_only=True):
         author: Who reported it, or "" for the tool.
         comment_id: The forge's comment id, or "".
         note: What could not be read, or was assumed.
+        commit: The commit that it was seen on, or "" for the report's.
     """
 
     severity: Severity
@@ -41,6 +42,7 @@ class RawFinding(msgspec.Struct, frozen=True, kw_only=True):
     author: str = ""
     comment_id: str = ""
     note: str = ""
+    commit: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             reviewer ever reported.
         is_complete: False where it was cut or failed: then absence from it means nothing.
         problem: Why it is not complete, or "".
+        commit: The commit that was reviewed, or "" where the report does not say.
     """
 
     reviewer: str
@@ -63,3 +66,4 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[str, ...] = ()
     is_complete: bool = True
     problem: str = ""
+    commit: str = ""

@@ -40,10 +40,11 @@ def turned(entry: FeedbackEntry, change: LifeChange) -> FeedbackEntry:
     finding = entry.mendloop
     if not isinstance(finding, Finding):
         return entry
+    is_not_gone = change.life.is_open or change.life is Life.OUTDATED
     finding = _replace(
         finding,
         life=change.life,
-        resolved_iteration=None if change.life.is_open else change.iteration,
+        resolved_iteration=None if is_not_gone else change.iteration,
         lives=(*finding.lives, change)[-LIVES_KEPT:],
     )
     return _replace(entry, mendloop=finding)

@@ -4,7 +4,8 @@ The state of a task, as it is stored.
 The eight fields of `RemediationState` and the seven of `FeedbackEntry` are the specification's and
 are read by other programs: their names, spellings and types never change. All that mendloop keeps
 beyond them sits in one optional member named "mendloop", at the top level (`Ledger`) and in each
-entry (`Finding`), with a schema number of its own. Who runs the task is in `mendloop.core.run`.
+entry (`Finding`), with a schema number of its own. Who runs the task is in `mendloop.core.run`, how
+far it is in `mendloop.core.progress`.
 
 Texts are already sanitised and capped when they are here.
 """
@@ -17,15 +18,16 @@ import msgspec
 
 from mendloop.core.carrying import Carrying, Instant
 from mendloop.core.deletion import Deletion, Hold
+from mendloop.core.progress import Pause, Round, Source, Step
 from mendloop.core.run import Lease
 from mendloop.core.sealed import OpenCounts, Sealed
+from mendloop.core.tips import Tip
 from mendloop.core.vocabulary import (
     IssueType,
     Life,
     Phase,
     Severity,
     Status,
-    StepKind,
     StopReason,
 )
 
@@ -42,12 +44,8 @@ __all__ = [
     "Finding",
     "Ledger",
     "LifeChange",
-    "Pause",
     "RemediationState",
-    "Round",
     "Settings",
-    "Source",
-    "Step",
 ]
 
 COUNT_MOST = 2**32 - 1
@@ -70,7 +68,7 @@ class LifeChange(Carrying, frozen=True, kw_only=True):
         iteration: The task's iteration then.
         by: The reviewer or the person who said so.
         why: The reason that was given, or what is known of it.
-        tree: Revision of the work tree that it was seen on, or "".
+        tree: Commit, or revision of the work tree, that it was seen on, or "".
     """
 
     life: Life
@@ -95,6 +93,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
         context: The text of that line, or "".
         first_iteration: Where it was first seen.
         last_iteration: Where it was last seen.
+        seen_on: Commit, or revision of the work tree, that it was last seen on, or "".
         resolved_iteration: Where it was last found gone, or None.
         times_returned: How often it came back after it was gone.
         op_id: The operation that brought it.
@@ -112,6 +111,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
     context: str = ""
     first_iteration: int = 0
     last_iteration: int = 0
+    seen_on: str = ""
     resolved_iteration: int | None = None
     times_returned: int = 0
     op_id: str = ""
@@ -160,73 +160,6 @@ class Settings(Carrying, frozen=True, kw_only=True, omit_defaults=False):
     no_progress_rounds: Annotated[int, msgspec.Meta(ge=2)] = 3
     budget_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
     step_attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
-
-
-class Step(Carrying, frozen=True, kw_only=True):
-    """
-    The step that the task is in, or waits to start.
-
-    Attributes:
-        kind: What is to be done.
-        begun_at: When it began, or None where it has not.
-        tree: Revision of the work tree when it began, or "".
-        failures: Attempts that failed.
-    """
-
-    kind: StepKind
-    begun_at: Instant | None = None
-    tree: str = ""
-    failures: int = 0
-
-
-class Round(Carrying, frozen=True, kw_only=True, omit_defaults=False):
-    """
-    One accepted review: the evidence for or against progress.
-
-    Attributes:
-        iteration: The iteration it closed.
-        at: When it was accepted.
-        open: Findings open after it.
-        new: Findings never seen before.
-        resolved: Findings it no longer reports.
-        reopened: Findings that came back.
-        open_digest: Names the set of open findings.
-        most_returned: The most times that one of those that came back did so, in all.
-        tree: Revision of the work tree as the review left it, or "".
-        is_complete: False where it was cut or failed, and found something all the same.
-    """
-
-    iteration: int
-    at: Instant
-    open: int
-    new: int
-    resolved: int
-    reopened: int
-    open_digest: str
-    most_returned: int = 0
-    tree: str = ""
-    is_complete: bool = True
-
-
-class Source(Carrying, frozen=True, kw_only=True):
-    """
-    A reviewer that has reported.
-
-    Attributes:
-        format: The format it was last read in.
-        last_complete_iteration: Where its last complete review was, or None.
-    """
-
-    format: str
-    last_complete_iteration: int | None = None
-
-
-class Pause(Carrying, frozen=True, kw_only=True):
-    """Who paused the task, why and when."""
-
-    by: str
-    reason: str
-    at: Instant
 
 
 class Change(Carrying, frozen=True, kw_only=True):
@@ -307,6 +240,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
         stop_tree: Revision of the work tree that it ended on, or "".
         rounds: The last accepted reviews, oldest first.
         sources: Reviewers that have reported, by name.
+        tips: The last commits that the change was at, oldest first.
         lease: The right to write a run's results.
         hold: Set while no cleanup may take the task.
         deleted: Set while the task is deleted and can be restored, or is being removed.
@@ -333,6 +267,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
     stop_tree: str = ""
     rounds: tuple[Round, ...] = ()
     sources: dict[str, Source] = msgspec.field(default_factory=dict)
+    tips: tuple[Tip, ...] = ()
     lease: Lease = Lease()
     hold: Hold | None = None
     deleted: Deletion | None = None

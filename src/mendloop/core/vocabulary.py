@@ -85,7 +85,8 @@ class Life(StrEnum):
 
     `ADDRESSED` says that a fix has changed the work tree since it was last reported, `VERIFIED` that
     a complete review no longer reports it, or a person says that it is gone. What is `DISMISSED` or
-    `DEFERRED` was set aside by a person, and stays so whatever a tool reports.
+    `DEFERRED` was set aside by a person, and stays so whatever a tool reports. What is `OUTDATED` was
+    only ever reported about a commit that was not the tip any more: it waits to be reported again.
     """
 
     OPEN = "open"
@@ -94,6 +95,7 @@ class Life(StrEnum):
     REOPENED = "reopened"
     DISMISSED = "dismissed"
     DEFERRED = "deferred"
+    OUTDATED = "outdated"
 
     @property
     def is_open(self) -> bool:

@@ -43,6 +43,7 @@ class FeedbackLine(msgspec.Struct, frozen=True, kw_only=True):
     identity: Annotated[
         str, Meta(description="Names the fault across reviews, where the tool knows a name.")
     ] = ""
+    commit: Annotated[str, Meta(description="The commit that it was seen on.")] = ""
 
 
 class _LooseLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,7 @@ class _LooseLine(msgspec.Struct, frozen=True, kw_only=True):
     rule: msgspec.Raw | UnsetType = UNSET
     tool: msgspec.Raw | UnsetType = UNSET
     identity: msgspec.Raw | UnsetType = UNSET
+    commit: msgspec.Raw | UnsetType = UNSET
 
 
 def read(data: bytes) -> Reading:
@@ -128,7 +130,7 @@ def _loose_finding(line: memoryview) -> tuple[RawFinding, str]:
     notes.append(note)
     texts = {
         name: _member(loose, name, str, "", notes)
-        for name in ("author", "comment_id", "path", "rule", "tool", "identity")
+        for name in ("author", "comment_id", "path", "rule", "tool", "identity", "commit")
     }
     number = _member(loose, "line", int, 0, notes)
     if not loose.description.strip():

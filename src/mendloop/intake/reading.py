@@ -39,6 +39,7 @@ class Reading(msgspec.Struct, kw_only=True):
         findings: In the order reported, at most `MAX_FINDINGS`.
         tools: The tools that the report speaks for; empty where it names none.
         problems: Why absence from it means nothing, in words; empty where it is whole.
+        commits: The commits that it says were looked at.
         problem_count: How many there were, those not told too.
         is_over: Whether reading on can bring nothing more that is kept.
     """
@@ -46,6 +47,7 @@ class Reading(msgspec.Struct, kw_only=True):
     findings: list[RawFinding] = []
     tools: list[str] = []
     problems: list[str] = []
+    commits: set[str] = set()
     problem_count: int = 0
     is_over: bool = False
 

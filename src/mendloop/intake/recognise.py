@@ -84,6 +84,7 @@ def read_report(
         tools=() if exit_code == 0 else tuple(reading.tools),
         is_complete=not reading.problem_count,
         problem=reading.in_words(),
+        commit=next(iter(reading.commits)) if len(reading.commits) == 1 else "",
     )
 
 

@@ -38,6 +38,7 @@ from mendloop.intake.sarif_schema import (
     Region,
     Result,
     Run,
+    VersionControl,
 )
 from mendloop.intake.uris import path_in_tree, resolved_base
 
@@ -84,6 +85,7 @@ def _read_run(run: Run, reading: Reading, root: PurePath | None) -> None:
     tool = clean(run.tool.driver.name, limit_bytes=_TOOL_LIMIT_BYTES).strip() or "unnamed"
     if tool not in reading.tools:
         reading.tools.append(tool)
+    reading.commits |= _commits(run)
     if not _has_succeeded(run):
         reading.fail(f"{tool} does not say that its own run was successful")
     results = memoryview(run.results)
@@ -199,6 +201,17 @@ def _bases(run: Run) -> dict[str, tuple[str, str]]:
     except UnreadableJson:
         return {}
     return {name: (base.uri or "", base.uri_base_id or "") for name, base in bases.items()}
+
+
+def _commits(run: Run) -> set[str]:
+    raw = memoryview(run.version_control_provenance)
+    if not is_array(raw):
+        return set()
+    try:
+        repositories = decode(sized(raw), list[VersionControl])
+    except UnreadableJson:
+        return set()
+    return {repository.revision_id for repository in repositories if repository.revision_id}
 
 
 def _has_succeeded(run: Run) -> bool:

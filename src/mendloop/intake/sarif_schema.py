@@ -172,6 +172,12 @@ class Invocation(_Part, frozen=True):
     execution_successful: bool = True
 
 
+class VersionControl(_Part, frozen=True):
+    """A repository that was looked at (3.23)."""
+
+    revision_id: str = ""
+
+
 class Run(_Part, frozen=True):
     """One run of one tool."""
 
@@ -180,6 +186,7 @@ class Run(_Part, frozen=True):
     artifacts: msgspec.Raw = msgspec.Raw()
     original_uri_base_ids: msgspec.Raw = msgspec.Raw()
     invocations: msgspec.Raw = msgspec.Raw()
+    version_control_provenance: msgspec.Raw = msgspec.Raw()
 
 
 class Log(_Part, frozen=True):

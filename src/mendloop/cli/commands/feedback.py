@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ISSUE_TYPES", "LIVES", "feedback"]
 
 ISSUE_TYPES = ("Bug", "Enhancement", "Documentation", "Performance", "Security")
-LIVES = ("open", "addressed", "verified", "reopened", "dismissed", "deferred")
+LIVES = ("open", "addressed", "verified", "reopened", "dismissed", "deferred", "outdated")
 
 _STDIN_LIMIT_BYTES = 1024 * 1024
 
@@ -39,19 +39,26 @@ def feedback() -> None:
 )
 @click.option("--path", default="", help="The file, relative to the work tree.")
 @click.option("--line", type=click.IntRange(min=1), help="The line, from 1.")
+@click.option(
+    "--commit",
+    default="",
+    help="The commit it was seen on: of an older one it does not count as open.",
+)
 @click.option("--op-id", help="Names this attempt: the same id again adds nothing.")
 @shared_options
 @click.pass_obj
-def add(session: Session, /, task_id: str, op_id: str | None, **said: Any) -> None:
+def add(session: Session, /, task_id: str, commit: str, op_id: str | None, **said: Any) -> None:
     """Add a person's finding; one that is there already changes nothing."""
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit, print_line
 
     entry = _entry(session, **said)
     told = with_manager(
-        session, lambda manager: manager.append_feedback(task_id, entry, op_id=op_id)
+        session,
+        lambda manager: manager.append_feedback(task_id, entry, commit=commit, op_id=op_id),
     )
-    how = next((name for name in ("new", "edited", "known") if told[name]), "reopened")
+    counted = ("new", "edited", "known", "outdated")
+    how = next((name for name in counted if told[name]), "reopened")
     emit(
         session,
         {"task_id": task_id, **told},

@@ -17,6 +17,7 @@ from mendloop.core.transitions import (
     put,
     recovery,
     steps,
+    tips,
 )
 from mendloop.core.transitions.outcome import Transition
 
@@ -27,6 +28,7 @@ _TRANSITIONS: dict[type[Any], tuple[str, Callable[..., Transition]]] = {
     commands.Configure: ("configure", lifecycle.configure),
     commands.Increment: ("increment", lifecycle.increment),
     commands.AppendFeedback: ("append_feedback", ledger.append_feedback),
+    commands.RecordTip: ("record_tip", tips.record_tip),
     commands.Judge: ("judge", judging.judge),
     commands.Compress: ("compress", ledger.compress),
     commands.PutState: ("put_state", put.put_state),

@@ -35,9 +35,11 @@ from mendloop.core.text import (
     no_redaction,
     tidy,
 )
+from mendloop.core.tips import commit_name
 from mendloop.core.transitions.matching import History, Tally
 from mendloop.core.transitions.naming import told_apart
 from mendloop.core.transitions.outcome import Transition, ledger_of, require, revise
+from mendloop.core.transitions.tips import commit_given
 from mendloop.core.vocabulary import PERSON
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "most_returned",
     "open_digest",
     "open_entries",
+    "person_entry",
     "reviewer_name",
 ]
 
@@ -72,11 +75,13 @@ def append_feedback(
     state = require(state, context)
     ledger = ledger_of(state, context)
     history = History(state, context)
-    ids = [history.deliver(_person_entry(entry, context)) for entry in command.entries]
+    commit = commit_given(command.commit, context)
+    ids = [history.deliver(person_entry(e, context, commit=commit)) for e in command.entries]
     tally = history.tally
     known = tally.known + tally.set_aside
-    result = {"new": tally.new, "known": known, "edited": tally.edited, "ids": ids}
-    if not (tally.new or tally.edited or tally.reopened or tally.set_aside):
+    counts = {"new": tally.new, "known": known, "edited": tally.edited, "outdated": tally.outdated}
+    result = {**counts, "ids": ids}
+    if not (tally.new or tally.edited or tally.reopened or tally.set_aside or tally.outdated):
         return Transition(state=state, result=result, is_changed=False)
     return Transition(
         state=revise(
@@ -111,7 +116,7 @@ def merge_reports(
     history = History(state, context, tree=tree)
     history.read_open()
     history.report(
-        [entry for report in reports for entry in _report_entries(report, context)],
+        [entry for report in reports for entry in _report_entries(report, context, tree)],
         is_complete=all(report.is_complete for report in reports),
     )
     for report in reports:
@@ -151,20 +156,31 @@ def _facts(tally: Tally) -> dict[str, int]:
     return {name: count for name, count in counted.items() if count}
 
 
-def _report_entries(report: Report, context: Context) -> Iterable[FeedbackEntry]:
+def _report_entries(report: Report, context: Context, tree: str) -> Iterable[FeedbackEntry]:
+    reviewed = commit_name(report.commit) or tree
     for finding, ordinal in zip(report.findings, number_findings(report.findings), strict=True):
         source = _source(report.reviewer, finding.tool, context)
         name = fingerprint(finding, source=source, ordinal=ordinal)
         yield _entry(
             finding,
-            Finding(fingerprint=name, source=source),
+            Finding(
+                fingerprint=name,
+                source=source,
+                seen_on=commit_name(finding.commit) or reviewed,
+            ),
             comment_id=finding.comment_id or f"{report.format}:{name}",
             author=finding.author or finding.tool or report.reviewer,
             context=context,
         )
 
 
-def _person_entry(entry: FeedbackEntry, context: Context) -> FeedbackEntry:
+def person_entry(entry: FeedbackEntry, context: Context, *, commit: str) -> FeedbackEntry:
+    """
+    The finding that a person or another program brings, cleaned and named.
+
+    Raises:
+        ValidationError: Its description is empty, or a member is of a wrong type.
+    """
     given = finding_of(entry)
     finding = RawFinding(
         severity=entry.severity,
@@ -182,6 +198,7 @@ def _person_entry(entry: FeedbackEntry, context: Context) -> FeedbackEntry:
         Finding(
             fingerprint=name,
             source=tidy(given.source, limit_bytes=RULE_LIMIT_BYTES, redact=context.redact),
+            seen_on=commit,
         ),
         comment_id=entry.pr_comment_id or f"{PERSON}:{name}",
         author=entry.author or context.by,

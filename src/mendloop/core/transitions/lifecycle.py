@@ -26,9 +26,10 @@ from mendloop.core.errors import (
     TaskEnded,
     ValidationError,
 )
-from mendloop.core.model import Ledger, RemediationState, Settings, Step
-from mendloop.core.model import Pause as PauseRecord
+from mendloop.core.model import Ledger, RemediationState, Settings
 from mendloop.core.names import started_iteration, started_key
+from mendloop.core.progress import Pause as PauseRecord
+from mendloop.core.progress import Step
 from mendloop.core.text import REASON_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
     Transition,

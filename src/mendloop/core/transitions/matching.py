@@ -1,9 +1,9 @@
 """
-Which of the known findings a reported one is.
+What becomes of the known findings by what is reported.
 
-A finding belongs to who reported it: a source never edits, reopens or resolves what another one
-reported, even where both give it the same comment id. What two sources say in the same words under
-one comment id is one finding, of the first of them.
+A source never edits, reopens or resolves what another one reported, even where both give it the same
+comment id. What is reported about an older commit than the task's tip is kept and not acted on: one
+that is new is outdated and does not count as open, and one that is known stays as it is.
 """
 
 from __future__ import annotations
@@ -15,21 +15,13 @@ from datetime import datetime
 import msgspec
 
 from mendloop.core.commands import Context
-from mendloop.core.compaction import entry_of, lookup_key, open_rows, place_of, taken_out
 from mendloop.core.likeness import reworded
 from mendloop.core.lives import addressed, finding_of, life_of, turned
 from mendloop.core.model import FeedbackEntry, Finding, LifeChange, RemediationState
-from mendloop.core.shelf import Row
 from mendloop.core.text import NOTE_LIMIT_BYTES, no_redaction, tidy
-from mendloop.core.transitions.naming import (
-    begins,
-    is_same,
-    names,
-    owner,
-    traits,
-    with_suffix,
-    words,
-)
+from mendloop.core.tips import is_older
+from mendloop.core.transitions.known import Known
+from mendloop.core.transitions.naming import is_same, owner, traits, words
 from mendloop.core.vocabulary import PERSON, Life
 
 __all__ = ["History", "Tally"]
@@ -38,7 +30,19 @@ _replace = msgspec.structs.replace
 
 
 class Tally(msgspec.Struct):
-    """How many were new, known already, edited, resolved, reopened, seen set aside, or reworded."""
+    """
+    How many findings were what.
+
+    Attributes:
+        new: Never seen before.
+        known: Open already.
+        edited: Open already, in other words.
+        resolved: No longer reported.
+        reopened: Gone, or outdated, before.
+        set_aside: Set aside before, and left so.
+        reworded: Known in other words that somebody did not call the same.
+        outdated: Reported about an older commit, and not acted on.
+    """
 
     new: int = 0
     known: int = 0
@@ -47,15 +51,19 @@ class Tally(msgspec.Struct):
     reopened: int = 0
     set_aside: int = 0
     reworded: int = 0
+    outdated: int = 0
+
+    @property
+    def acted_on(self) -> int:
+        """How many reported findings are open now."""
+        return self.new + self.known + self.edited + self.reopened + self.reworded
 
 
-class History:
+class History(Known):
     """
     The findings of a task while one command changes them.
 
     Attributes:
-        entries: Those in the head, and those that were read.
-        sealed: Where the others are.
         tally: What became of what was handed in.
     """
 
@@ -66,29 +74,12 @@ class History:
         Args:
             tree: Revision of the work tree that what changes was seen on, or "".
         """
-        self.entries = list(state.feedback_history)
+        super().__init__(state, context)
         self.tally = Tally()
         self._iteration = state.iteration
-        self.sealed = state.ledger.findings
-        self._shelf = context.sealed
+        self._tips = state.ledger.tips
         self._context = context
         self._tree = tree
-        self._by_id: dict[str, int] = {}
-        self._by_fingerprint: dict[str, int] = {}
-        self._reported: set[int] = set()
-        self._numbers: set[int | None] = set()
-        for place, entry in enumerate(self.entries):
-            self._index(entry, place)
-
-    def read_open(self) -> None:
-        """
-        Read every open finding that is sealed.
-
-        Raises:
-            Lacking: Sealed documents are needed.
-        """
-        for row in list(open_rows(self.sealed, self._shelf)):
-            self._read(row)
 
     def report(self, entries: Iterable[FeedbackEntry], *, is_complete: bool) -> None:
         """
@@ -116,18 +107,28 @@ class History:
         """
         Take one in that may have come before: the very same again is no return of it.
 
-        Other words under the comment id of a delivery before are an edit of it.
+        Only what was outdated is opened by the same about a commit that is not older. Other words under the comment id of a delivery before are an edit of it.
 
         Returns:
             The comment id that it is kept under.
         """
         self._reported.clear()
         place = self._place(entry)
-        if place is None or not is_same(self.entries[place], entry):
+        if place is None or not self._is_repeat(place, entry):
             place = self._take(entry)
         else:
             self.tally.known += 1
         return self.entries[place].pr_comment_id
+
+    def _is_repeat(self, place: int, entry: FeedbackEntry) -> bool:
+        kept = self.entries[place]
+        if not is_same(kept, entry):
+            return False
+        is_waiting = life_of(kept) is Life.OUTDATED
+        return not (is_waiting and finding_of(entry).seen_on) or self._is_outdated(entry)
+
+    def _is_outdated(self, entry: FeedbackEntry) -> bool:
+        return is_older(finding_of(entry).seen_on, self._tips)
 
     def resolve_absent(self, reviewer: str, tools: AbstractSet[str]) -> None:
         """
@@ -179,32 +180,23 @@ class History:
         self.entries[place] = turned(entry, self._change(life, self._context.by, why))
         return True
 
-    def named(self, name: str) -> list[int]:
-        """
-        Find what *name* stands for: a comment id or fingerprint, or else how an open one begins.
-
-        Raises:
-            Lacking: Sealed documents are needed.
-        """
-        for place in (self._place_of_id(name), self._place_of_fingerprint(name)):
-            if place is not None:
-                return [place]
-        self.read_open()
-        return [place for place, entry in enumerate(self.entries) if begins(entry, name)]
-
-    def _change(self, life: Life, by: str, why: str) -> LifeChange:
+    def _change(self, life: Life, by: str, why: str, *, seen_on: str = "") -> LifeChange:
         return LifeChange(
             life=life,
             at=self._context.now,
             iteration=self._iteration,
             by=by,
             why=why,
-            tree=self._tree,
+            tree=seen_on or self._tree,
         )
 
     def _reworded(self, unknown: list[FeedbackEntry]) -> dict[int, int]:
         """Which of *unknown* are findings of this task in new words: their places, by number."""
-        numbers = [n for n, entry in enumerate(unknown) if self._place(entry) is None]
+        numbers = [
+            n
+            for n, entry in enumerate(unknown)
+            if self._place(entry) is None and not self._is_outdated(entry)
+        ]
         gone = [
             place
             for place, entry in enumerate(self.entries if numbers else [])
@@ -231,66 +223,11 @@ class History:
             _replace(kept, description=entry.description, severity=entry.severity, mendloop=finding)
         )
 
-    def _read(self, row: Row) -> None:
-        """Take a sealed finding in, unless a newer version of it is here."""
-        if row.number not in self._numbers:
-            entry = entry_of(row)
-            self.sealed = taken_out(self.sealed, [entry])
-            self.entries.append(entry)
-            self._index(entry, len(self.entries) - 1)
-
-    def _place_of_id(self, name: str) -> int | None:
-        if name not in self._by_id:
-            self._look_up(lookup_key(name))
-        return self._by_id.get(name)
-
-    def _place_of_fingerprint(self, name: str) -> int | None:
-        if name not in self._by_fingerprint:
-            self._look_up(name)
-        return self._by_fingerprint.get(name)
-
-    def _look_up(self, key: str) -> None:
-        row = self._shelf.find(key)
-        if row is not None:
-            self._read(row)
-
-    def _index(self, entry: FeedbackEntry, place: int) -> None:
-        self._by_id[entry.pr_comment_id] = place
-        self._numbers.add(place_of(entry))
-        if isinstance(entry.mendloop, Finding):
-            self._by_fingerprint.setdefault(entry.mendloop.fingerprint, place)
-
     def _take(self, entry: FeedbackEntry) -> int:
         place = self._place(entry)
         if place is None:
             return self._add(entry)
         self._seen_again(place, entry)
-        return place
-
-    def _place(self, entry: FeedbackEntry) -> int | None:
-        """Where *entry* is known, unless something else of this review was found there."""
-        place = self._place_by_fingerprint(entry)
-        if place is not None:
-            return place
-        for name in names(entry):
-            place = self._place_of_id(name)
-            if place is not None and self._may_be(place, entry):
-                return place
-        return None
-
-    def _may_be(self, place: int, entry: FeedbackEntry) -> bool:
-        """Whether *entry* may be what has its comment id at *place*."""
-        kept = self.entries[place]
-        if owner(kept) == owner(entry):
-            return place not in self._reported
-        return not kept.resolved and words(kept) == words(entry)
-
-    def _place_by_fingerprint(self, entry: FeedbackEntry) -> int | None:
-        if not isinstance(entry.mendloop, Finding):
-            return None
-        place = self._place_of_fingerprint(entry.mendloop.fingerprint)
-        if place in self._reported and words(self.entries[place]) != words(entry):
-            return None
         return place
 
     def _add(self, entry: FeedbackEntry) -> int:
@@ -308,23 +245,28 @@ class History:
         self.entries.append(entry)
         self._index(entry, place)
         self._reported.add(place)
-        self.tally.new += 1
+        if self._is_outdated(entry):
+            self.tally.outdated += 1
+            self.entries[place] = self._outdated(entry)
+        else:
+            self.tally.new += 1
         return place
 
-    def _free_name(self, entry: FeedbackEntry) -> str:
-        """The comment id it came with, or one of its own where another finding has that."""
-        free = (name for name in names(entry) if self._place_of_id(name) is None)
-        name = next(free, None)
-        count = len(self._by_id)
-        while name is None:
-            count += 1
-            name = with_suffix(entry.pr_comment_id, f"{owner(entry)} {count}")
-            name = name if self._place_of_id(name) is None else None
-        return name
+    def _outdated(self, entry: FeedbackEntry) -> FeedbackEntry:
+        finding = finding_of(entry)
+        why = f"reported about an older commit than the tip {self._tips[-1].commit}"
+        by = self._reporter(finding)
+        return turned(entry, self._change(Life.OUTDATED, by, why, seen_on=finding.seen_on))
+
+    def _reporter(self, finding: Finding) -> str:
+        return finding.source if finding.source != PERSON else self._context.by
 
     def _seen_again(self, place: int, entry: FeedbackEntry) -> None:
         kept = self.entries[place]
         self._reported.add(place)
+        if self._is_outdated(entry):
+            self.tally.outdated += 1
+            return
         is_edited = words(kept) != words(entry)
         if isinstance(kept.mendloop, Finding) and owner(kept) != owner(entry):
             self.tally.known += 1
@@ -356,9 +298,13 @@ class History:
             life = Life.REOPENED if finding.times_returned else Life.OPEN
             is_addressed = finding.life is Life.ADDRESSED
             return _replace(entry, mendloop=_replace(finding, life=life)) if is_addressed else entry
+        by, seen_on = self._reporter(finding), finding.seen_on
+        if life_of(entry) is Life.OUTDATED:
+            # It never was gone, so it has not come back.
+            why = "reported about a commit that is not older"
+            return turned(entry, self._change(Life.OPEN, by, why, seen_on=seen_on))
         returned = _replace(finding, times_returned=finding.times_returned + 1)
-        by = finding.source if finding.source != PERSON else self._context.by
-        change = self._change(Life.REOPENED, by, "reported again")
+        change = self._change(Life.REOPENED, by, "reported again", seen_on=seen_on)
         return turned(_replace(entry, mendloop=returned), change)
 
     def _finding_seen_again(
@@ -377,4 +323,5 @@ class History:
             line=seen.line or known.line,
             context=seen.context or known.context,
             last_iteration=self._iteration,
+            seen_on=seen.seen_on or known.seen_on,
         )

@@ -80,6 +80,7 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
             hold=None,
             deleted=None,
             restored_at=None,
+            tips=(),
             commits=(),
             findings=Sealed(),
             log=Sealed(),
@@ -96,6 +97,7 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
             hold=kept.hold,
             deleted=kept.deleted,
             restored_at=kept.restored_at,
+            tips=kept.tips,
             commits=kept.commits,
             findings=taken_out(kept.findings, replaced),
             log=kept.log,
@@ -142,6 +144,7 @@ def _cleaned(
                 context=clean(finding.context, CONTEXT_LIMIT_BYTES),
                 path=clean(finding.path, PATH_LIMIT_BYTES),
                 note=clean(finding.note, NOTE_LIMIT_BYTES),
+                seen_on=clean(finding.seen_on, RULE_LIMIT_BYTES),
                 lives=tuple(clean_change(change) for change in finding.lives[-LIVES_KEPT:]),
             )
         return _replace(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from mendloop.core.commands import BeginStep, Context, RecordFix, RecordReview
 from mendloop.core.compaction import in_order
 from mendloop.core.errors import TransitionRefused
-from mendloop.core.model import Ledger, RemediationState, Round, Source, Step
+from mendloop.core.findings import Report
+from mendloop.core.model import Ledger, RemediationState
+from mendloop.core.progress import Round, Source, Step
+from mendloop.core.tips import commit_name, is_older
 from mendloop.core.transitions.ledger import (
     merge_reports,
     most_returned,
@@ -64,25 +69,31 @@ def record_review(
     """
     Take a review in, also while the task is paused: an accepted result is never lost.
 
-    A report that is cut or failed adds what it found and resolves nothing. Where such a review
-    found something, the fix is next: what it found is real. Else it is a failed attempt.
+    A report that is cut or failed adds what it found and resolves nothing; one of an older commit
+    than the tip counts as failed. Where such a review found something that is open, the fix is
+    next: what it found is real. Else it is a failed attempt.
     """
     state, ledger = _held(state, command.generation, context)
     step = _begun(state, ledger, StepKind.REVIEW)
-    entries, sealed, tally = merge_reports(state, command.reports, context, tree=command.tree)
-    problems = [f"{r.reviewer}: {r.problem}" for r in command.reports if not r.is_complete]
-    sources = _sources(state, ledger, command, context)
+    reports = [_judged(report, ledger) for report in command.reports]
+    entries, sealed, tally = merge_reports(state, reports, context, tree=command.tree)
+    problems = [f"{r.reviewer}: {r.problem}" for r in reports if not r.is_complete]
+    sources = _sources(state, ledger, reports, context)
     ledger = _replace(ledger, sources=sources, findings=sealed)
     facts = {"iteration": state.iteration, "open": sum(not e.resolved for e in entries)}
     facts |= {name: getattr(tally, name) for name in ("new", "resolved", "reopened")}
     errors = state.error_messages
     facts_out: dict[str, object] = dict(facts)
-    seldom = {"set_aside": tally.set_aside, "reworded": tally.reworded}
+    seldom = {
+        "set_aside": tally.set_aside,
+        "reworded": tally.reworded,
+        "outdated": tally.outdated,
+    }
     facts_out |= {name: count for name, count in seldom.items() if count}
     for problem in problems:
         errors = with_error(_replace(state, error_messages=errors), problem, context)
         facts_out["problem"] = errors[-1]
-    if problems and not any(report.findings for report in command.reports):
+    if problems and not tally.acted_on:
         ledger = _failed(ledger, step)
     else:
         closed = Round(
@@ -132,6 +143,16 @@ def record_fix(state: RemediationState | None, command: RecordFix, context: Cont
     return Transition(state=state, result=result, facts=facts)
 
 
+def _judged(report: Report, ledger: Ledger) -> Report:
+    """The report, as one that failed where it is of an older commit: what it lacks is no news."""
+    commit = commit_name(report.commit)
+    if not is_older(commit, ledger.tips):
+        return report
+    late = f"it reviewed commit {commit}, and the change is at {ledger.tips[-1].commit} since"
+    problem = "; ".join(filter(None, (report.problem, late)))
+    return _replace(report, is_complete=False, problem=problem)
+
+
 def _held(
     state: RemediationState | None, generation: int, context: Context
 ) -> tuple[RemediationState, Ledger]:
@@ -157,10 +178,10 @@ def _failed(ledger: Ledger, step: Step) -> Ledger:
 
 
 def _sources(
-    state: RemediationState, ledger: Ledger, command: RecordReview, context: Context
+    state: RemediationState, ledger: Ledger, reports: Iterable[Report], context: Context
 ) -> dict[str, Source]:
     sources = dict(ledger.sources)
-    for report in command.reports:
+    for report in reports:
         name = reviewer_name(report.reviewer, context)
         known = sources.get(name, Source(format=report.format))
         if report.is_complete:
