@@ -41,7 +41,7 @@ from mendloop.removal import (
 from mendloop.stores.paging import documents, pages
 from mendloop.stores.port import Document, Store
 
-__all__ = ["Cleaner", "CleanupFailure", "CleanupReport", "CleanupTerms"]
+__all__ = ["Cleaner", "CleanupFailure", "CleanupReport", "CleanupTerms", "Tell"]
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +107,9 @@ class CleanupReport(msgspec.Struct, kw_only=True):
     failures: list[CleanupFailure] = []
 
 
+Tell = Callable[[CleanupReport | None], None]
+
+
 class Cleaner:
     """Cleans up one store. Any number may do so at once."""
 
@@ -151,18 +154,31 @@ class Cleaner:
             await one_pass.attempt("the store", self._store.scrub())
         return one_pass.report
 
-    async def run_for_ever(self, terms: CleanupTerms, *, interval_seconds: float) -> None:
-        """Clean up again and again, whatever becomes of one pass; ends when it is cancelled."""
+    async def run_for_ever(
+        self, terms: CleanupTerms, *, interval_seconds: float, tell: Tell | None = None
+    ) -> None:
+        """
+        Clean up again and again, whatever becomes of one pass; ends when it is cancelled.
+
+        Args:
+            terms: Of each pass.
+            interval_seconds: From one to the next, more or less.
+            tell: Is told what each pass did; None where it failed as a whole.
+        """
         pause_seconds = random.uniform(0, _JITTER) * interval_seconds  # noqa: S311 - spreads load
         while True:
             await self._clock.sleep(pause_seconds)
+            report: CleanupReport | None
             try:
                 report = await self.run(terms)
             except Exception:  # noqa: BLE001 - whatever it is, the next pass is due all the same
                 _log.exception("the cleanup failed; the next one is in %.0f s", interval_seconds)
+                report = None
             else:
                 for failure in report.failures:
                     _log.warning("not cleaned up: %s: %s", failure.task_id, failure.why)
+            if tell is not None:
+                tell(report)
             share = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load
             pause_seconds = share * interval_seconds
 

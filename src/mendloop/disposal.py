@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Any
 
-from mendloop.cleanup import Cleaner, CleanupReport, CleanupTerms
+from mendloop.cleanup import Cleaner, CleanupReport, CleanupTerms, Tell
 from mendloop.core import commands
 
 __all__ = ["Disposal"]
@@ -63,9 +63,20 @@ class Disposal(ABC):
         return await self._cleaner.run(terms or CleanupTerms())
 
     def start_cleanup_task(
-        self, terms: CleanupTerms | None = None, *, interval_seconds: float = 6 * 3600.0
+        self,
+        terms: CleanupTerms | None = None,
+        *,
+        interval_seconds: float = 6 * 3600.0,
+        tell: Tell | None = None,
     ) -> asyncio.Task[None]:
-        """Clean up every six hours, more or less, until the returned task is cancelled."""
+        """
+        Clean up every six hours, more or less, until the returned task is cancelled.
+
+        Args:
+            terms: Of each cleanup.
+            interval_seconds: From one to the next.
+            tell: Is told what each one did; None where it failed as a whole.
+        """
         terms = terms or CleanupTerms()
-        work = self._cleaner.run_for_ever(terms, interval_seconds=interval_seconds)
+        work = self._cleaner.run_for_ever(terms, interval_seconds=interval_seconds, tell=tell)
         return asyncio.create_task(work)

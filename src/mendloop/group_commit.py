@@ -38,6 +38,7 @@ from mendloop.heads import set_aside, write_head
 from mendloop.history import SealedHistory
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.port import Document, Store
+from mendloop.telemetry import Telemetry
 
 __all__ = ["GroupCommitter", "Stored"]
 
@@ -68,7 +69,13 @@ class GroupCommitter:
     """
 
     def __init__(
-        self, store: Store, *, clock: Clock, redact: Redactor, deadline_seconds: float
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        redact: Redactor,
+        deadline_seconds: float,
+        telemetry: Telemetry,
     ) -> None:
         """
         Work on *store*.
@@ -78,8 +85,10 @@ class GroupCommitter:
             clock: Gives decisions their time.
             redact: Takes secrets out of every text before it is written.
             deadline_seconds: How long one command may take, retries included.
+            telemetry: Is told of conflicts and retries.
         """
         self._store = store
+        self._telemetry = telemetry
         self._clock = clock
         self._redact = redact
         self._deadline_seconds = deadline_seconds
@@ -113,7 +122,17 @@ class GroupCommitter:
         self._queues.setdefault(task_id, deque()).append(waiting)
         if task_id not in self._drains:
             self._drains[task_id] = asyncio.create_task(self._drain(task_id))
-        return await asyncio.shield(future)
+        begun_seconds, outcome = self._clock.monotonic_seconds(), "cancelled"
+        try:
+            result = await asyncio.shield(future)
+            outcome = "ok"
+        except StateError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            seconds = self._clock.monotonic_seconds() - begun_seconds
+            self._telemetry.operation(type(request.command).__name__, outcome, seconds)
+        return result
 
     async def close(self) -> None:
         """Wait for what is on its way; a caller that is cancelled here cancels none of it."""
@@ -148,8 +167,10 @@ class GroupCommitter:
                     answers = await self._try_once(task_id, known, batch, attempt)
             except (RevisionConflict, DocumentExists):
                 attempt.lost()
+                self._telemetry.conflict()
             except StoreUnavailable as error:
                 attempt.failed(error)
+                self._telemetry.retry()
             except TimeoutError as error:
                 raise attempt.given_up("the store does not answer") from error
             except Exception as error:

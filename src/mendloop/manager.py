@@ -8,6 +8,7 @@ Every change of a task goes through here, from whatever door: as a command that
 from __future__ import annotations
 
 import contextlib
+import copy
 import secrets
 from collections.abc import AsyncGenerator
 from types import TracebackType
@@ -31,6 +32,7 @@ from mendloop.reading import Reader
 from mendloop.recovery import Recovery, Surgeon
 from mendloop.seen import SeenStates
 from mendloop.stores.port import Store
+from mendloop.telemetry import Telemetry, Untold
 from mendloop.whoami import user_name
 
 __all__ = ["StateManager"]
@@ -59,6 +61,7 @@ class StateManager(Disposal, Feedback):
         clock: Clock | None = None,
         redact: Redactor = redact_secrets,
         deadline_seconds: float = 30.0,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """
         Work on *store*, which stays the caller's to close.
@@ -70,6 +73,7 @@ class StateManager(Disposal, Feedback):
             clock: The time; this machine's if not given.
             redact: Takes secrets out of every text before it is written.
             deadline_seconds: How long one call may take, retries included.
+            telemetry: Is told how operations go.
         """
         self._store = store
         self._by = by if by is not None else user_name()
@@ -77,7 +81,11 @@ class StateManager(Disposal, Feedback):
         self.clock: Clock = clock or SystemClock()
         self._seen = SeenStates()
         self._committer = GroupCommitter(
-            store, clock=self.clock, redact=redact, deadline_seconds=deadline_seconds
+            store,
+            clock=self.clock,
+            redact=redact,
+            deadline_seconds=deadline_seconds,
+            telemetry=telemetry or Untold(),
         )
         self._surgeon = Surgeon(store, clock=self.clock, redact=redact, by=self._by, door=door)
         self._reader = Reader(self._committer.history, self.require_state)
@@ -99,6 +107,12 @@ class StateManager(Disposal, Feedback):
     async def close(self) -> None:
         """Wait for the writes under way. Idempotent."""
         await self._committer.close()
+
+    def acting_for(self, by: str, *, door: str) -> Self:
+        """A view of this manager whose changes are recorded as *by*'s; it is closed with this one."""
+        view = copy.copy(self)
+        view._by, view._door = by, door  # noqa: SLF001 - it is of this class
+        return view
 
     async def get_state(self, task_id: str) -> RemediationState | None:
         """

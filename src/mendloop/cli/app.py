@@ -29,6 +29,7 @@ _COMMANDS = {
     "hold": "cleaning:hold",
     "cleanup": "cleaning:cleanup",
     "doctor": "doctor:doctor",
+    "serve": "serve:serve",
     "export": "exporting:export",
     "import": "importing:import_",
     "init": "init:init",

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from mendloop.cli.session import Session
 from mendloop.clock import Clock
+from mendloop.core.election import Leases
 from mendloop.manager import StateManager
 from mendloop.runners.port import Runner
 from mendloop.stores.port import Store
+
+if TYPE_CHECKING:
+    from mendloop.kube.access import Access
 
 __all__ = [
     "WorkFolder",
     "lock_folder",
     "make_runner",
     "open_manager",
+    "open_shared",
     "own_files",
     "store_spec",
     "with_manager",
@@ -52,13 +58,19 @@ async def _open_kubernetes(
     *,
     must_exist: bool,  # noqa: ARG001 - a namespace is there, or a write says that it is not
 ) -> Store:
+    access = await _load_access(session, place)
+    from mendloop.stores.configmap import open_configmaps
+
+    return open_configmaps(access)
+
+
+async def _load_access(session: Session, place: str) -> Access:
     if place and session.store and session.namespace not in {"", place}:
         raise click.UsageError(
             f"two namespaces: {place!a} in the store, and {session.namespace!a}; name one"
         )
     try:
         from mendloop.kube.access import load_access
-        from mendloop.stores.configmap import open_configmaps
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"the store kubernetes needs {error.name}: pip install 'mendloop[kubernetes]'"
@@ -69,7 +81,7 @@ async def _open_kubernetes(
         namespace=session.namespace or place or None,
     )
     session.place = f"namespace {access.namespace} of {access.server}"
-    return open_configmaps(access)
+    return access
 
 
 _STORES: dict[str, tuple[str, Callable[..., Awaitable[Store]]]] = {
@@ -188,6 +200,38 @@ async def _open_store(session: Session, *, must_exist: bool) -> Store:
         raise click.UsageError(f"the store {spec!a} is not understood; known are: {known}")
     _, opener = _STORES[scheme]
     return await opener(session, place, must_exist=must_exist)
+
+
+@asynccontextmanager
+async def open_shared(session: Session, *, leader: str) -> AsyncIterator[tuple[Store, Leases]]:
+    """
+    Open the store for a process that lives long, and where it elects a leader with others.
+
+    Args:
+        leader: What they elect: the name of the Lease, or of the document.
+
+    Raises:
+        click.UsageError: The spec is not understood.
+        StateError: The store refuses.
+    """
+    scheme, _, place = store_spec(session).partition(":")
+    async with contextlib.AsyncExitStack() as stack:
+        if scheme != "kubernetes":
+            from mendloop.stores.leases import StoredLeases
+
+            store = await _open_store(session, must_exist=False)
+            stack.push_async_callback(store.close)
+            yield store, StoredLeases(store, leader)
+            return
+        from mendloop.kube.api import Api
+        from mendloop.kube.leases import KubernetesLeases
+        from mendloop.stores.configmap import open_configmaps
+
+        store = open_configmaps(await _load_access(session, place), is_watching=True)
+        stack.push_async_callback(store.close)
+        api = Api(await _load_access(session, place))
+        stack.push_async_callback(api.close)
+        yield store, KubernetesLeases(api, leader)
 
 
 def make_runner(folder: WorkFolder, token: str) -> Runner:

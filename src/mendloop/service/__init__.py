@@ -1,0 +1,1 @@
+"""The service: one process that takes findings in, keeps house, and tells how it is."""

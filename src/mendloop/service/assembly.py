@@ -1,0 +1,194 @@
+"""The service as a whole: what runs, in which order it begins, and in which it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from mendloop.cleanup import CleanupTerms
+from mendloop.clock import Clock
+from mendloop.config import parse_duration
+from mendloop.core.election import Leases
+from mendloop.core.errors import ValidationError
+from mendloop.core.model import Settings
+from mendloop.manager import StateManager
+from mendloop.service.feedback import FeedbackDoor, FeedbackWork
+from mendloop.service.health import Health
+from mendloop.service.housekeeping import Housekeeping
+from mendloop.service.leader import Elector
+from mendloop.service.measured import MeasuredStore
+from mendloop.service.metrics import Metrics, TaskCounts
+from mendloop.service.queue import DeliveryQueue, Item
+from mendloop.service.server import Door, Listener, admin_app, intake_app
+from mendloop.service.settings import Secrets, ServiceSettings
+from mendloop.service.tasks import TaskWatch
+from mendloop.service.worker import Worker
+from mendloop.stores.port import Store
+
+__all__ = ["Address", "Service"]
+
+_log = logging.getLogger(__name__)
+
+_FINISH_SECONDS = 10.0
+_GAUGES_SECONDS = 5.0
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where to listen; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+
+class Service:
+    """
+    One replica.
+
+    Attributes:
+        metrics: What it counts.
+        health: What probes are told.
+        intake: Where senders come.
+        admin: Where probes and Prometheus come.
+        closed_doors: Paths that nobody can use, since no secret is given for them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        leases: Leases,
+        *,
+        name: str,
+        clock: Clock,
+        settings: ServiceSettings,
+        secrets: Secrets,
+        intake: Address,
+        admin: Address,
+    ) -> None:
+        """
+        Put the parts together; nothing runs yet.
+
+        Args:
+            store: Stays the caller's to close.
+            leases: Where the leader is elected.
+            name: Of this replica, and of no other.
+            clock: The time.
+            settings: From the configuration file.
+            secrets: Of the doors; one without any is closed.
+            intake: Where senders come.
+            admin: Where probes and Prometheus come.
+        """
+        self._clock = clock
+        self._settings = settings
+        self.metrics = metrics = Metrics()
+        measured = MeasuredStore(store, metrics)
+        self._manager = StateManager(
+            measured, by=f"mendloop@{name}", door="service", clock=clock, telemetry=metrics
+        )
+        self._tasks = TaskWatch(self._manager, clock)
+        metrics.registry.register(TaskCounts(self._tasks.counts))
+        self.health = Health(measured, self._tasks, clock=clock)
+        self._queue = DeliveryQueue(measured, clock=clock)
+        made_with = Settings(max_iterations=settings.tasks.max_iterations)
+        self._works = {FeedbackDoor.name: FeedbackWork(self._manager, made_with)}
+        self._worker = Worker(self._queue, self._process, metrics=metrics, clock=clock)
+        self._elector = Elector(leases, name, clock=clock)
+        self._house = Housekeeping(
+            self._manager,
+            measured,
+            self._tasks,
+            name=name,
+            metrics=metrics,
+            clock=clock,
+            terms=_cleanup_terms(settings),
+            interval_seconds=parse_duration(settings.cleanup.interval),
+        )
+        doors = self._doors(secrets)
+        self.closed_doors = {FeedbackDoor.path} - {door.path for door in doors}
+        app = intake_app(doors, metrics=metrics, health=self.health)
+        self.intake = Listener(app, intake.host, intake.port)
+        admin_side = admin_app(metrics=metrics, health=self.health)
+        self.admin = Listener(admin_side, admin.host, admin.port)
+
+    def _doors(self, secrets: Secrets) -> list[Door]:
+        doors: list[Door] = []
+        if secrets.feedback:
+            doors.append(FeedbackDoor(self._queue, secrets.feedback))
+        return doors
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """
+        Run while inside.
+
+        On the way out it is unready first, takes nothing in any more, finishes what it has begun or
+        leaves it to others, and gives the lead back.
+
+        Raises:
+            OSError: An address cannot be listened on.
+        """
+        workers = [
+            self._start("the pulse", self.health.beat()),
+            self._start("the probe of the store", self.health.probe()),
+            self._start("the watch of the tasks", self._tasks.run()),
+            self._start("the queue's worker", self._worker.run()),
+            self._start("the look at the queue", self._worker.adopt()),
+            self._start("the gauges", self._set_gauges()),
+        ]
+        leading = self._start("the election", self._elector.run(self._house.run))
+        try:
+            await self.admin.start()
+            await self.intake.start()
+            yield
+        finally:
+            self.health.is_stopping = True
+            await self._stop(workers, leading)
+
+    async def _stop(self, workers: list[asyncio.Task[None]], leading: asyncio.Task[None]) -> None:
+        leading.cancel()
+        await self.intake.stop_accepting()
+        await self.intake.close()
+        await self._queue.close()
+        try:
+            async with asyncio.timeout(_FINISH_SECONDS):
+                await self._worker.finish()
+        except TimeoutError:
+            _log.warning("what is still queued is left to other replicas, or to the next start")
+            await self._worker.hand_back()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(leading, *workers, return_exceptions=True)
+        await self._manager.close()
+        await self.admin.close()
+
+    def _start(self, name: str, work: object) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+        self.health.depends_on(task)
+        return task
+
+    async def _process(self, item: Item) -> str:
+        work = self._works.get(item.door)
+        if work is None:
+            raise ValidationError(f"nothing is known of the door {item.door!a}")
+        return await work.process(item)
+
+    async def _set_gauges(self) -> None:
+        stuck_seconds = parse_duration(self._settings.tasks.stuck_after)
+        while True:
+            self.metrics.stuck.set(self._tasks.stuck(stuck_seconds))
+            self.metrics.unreadable.set(len(self._tasks.unreadable))
+            self.metrics.leader.set(self._elector.is_leader)
+            self.metrics.has_leader.set(self._elector.is_leader or self._elector.has_leader)
+            await self._clock.sleep(_GAUGES_SECONDS)
+
+
+def _cleanup_terms(settings: ServiceSettings) -> CleanupTerms:
+    table = settings.cleanup
+    return CleanupTerms(
+        retention_seconds=parse_duration(table.retention),
+        grace_seconds=parse_duration(table.grace),
+        quarantine_seconds=parse_duration(table.quarantine),
+    )

@@ -1,0 +1,232 @@
+"""
+The durable queue between the door and the tasks.
+
+What came in is answered once it is stored, and is processed afterwards: by the replica that took it
+in, or by another where that one is gone. One document holds what came in while the one before was
+being written, so that the store sees fewer and larger writes the more there is to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+
+import msgspec
+
+from mendloop.clock import Clock
+from mendloop.core.errors import (
+    DocumentExists,
+    RevisionConflict,
+    StateError,
+    StoreUnavailable,
+    ValidationError,
+)
+from mendloop.stores.paging import documents
+from mendloop.stores.port import Document, Store
+
+__all__ = ["QUEUE", "Batch", "DeliveryQueue", "Item", "queued_at", "read_batch"]
+
+QUEUE = "queue"
+"""Kind of the documents that hold what came in and is not processed yet."""
+
+_BATCH_ITEMS = 256
+_BATCH_BYTES = 512 * 1024
+_BATCHES_A_PAGE = 50
+_FRESH_BATCHES = 64
+_TRIES = 4
+_PAUSE_SECONDS = 0.05
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One thing that came in.
+
+    Attributes:
+        id: Its own, random; the same for as long as it waits.
+        door: How it came in: "github" or "feedback".
+        received_at: When, UTC.
+        content: What the door makes of it, as JSON.
+    """
+
+    id: str
+    door: str
+    received_at: datetime
+    content: msgspec.Raw
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Items that are stored in one document."""
+
+    document: Document
+    items: tuple[Item, ...]
+
+
+class _Waiting(msgspec.Struct):
+    item: Item
+    size_bytes: int
+    stored: asyncio.Future[None]
+
+
+_items = msgspec.json.Decoder(tuple[Item, ...])
+
+
+class DeliveryQueue:
+    """
+    Items of one store, each kept until it is processed.
+
+    Any number of replicas may use one store: each item is read by whoever comes for it, so what is
+    done with it has to be the same when it is done twice.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock) -> None:
+        """Use *store*, which stays the caller's to close."""
+        self._store = store
+        self._clock = clock
+        self._name = secrets.token_hex(4)
+        self._count = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._writing: asyncio.Task[None] | None = None
+        # Of more than these the oldest are forgotten here: they are stored, and found again.
+        self._fresh: deque[Batch] = deque(maxlen=_FRESH_BATCHES)
+        self._has_fresh = asyncio.Event()
+
+    async def put(self, door: str, content: bytes) -> str:
+        """
+        Store one item; it is durable when this returns. Returns its id.
+
+        Raises:
+            ValidationError: It is larger than a document may be.
+            StateError: The store refuses; it may have been stored all the same.
+        """
+        if len(content) > _BATCH_BYTES:
+            raise ValidationError(
+                f"an item of {len(content)} bytes: at most {_BATCH_BYTES} can be queued"
+            )
+        item = Item(
+            id=secrets.token_hex(8),
+            door=door,
+            received_at=self._clock.now(),
+            content=msgspec.Raw(content),
+        )
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(item, len(content), stored))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
+        await stored
+        return item.id
+
+    async def next_fresh(self) -> Batch:
+        """Wait for a batch that this replica has stored itself."""
+        while not self._fresh:
+            self._has_fresh.clear()
+            await self._has_fresh.wait()
+        return self._fresh.popleft()
+
+    def stored(self) -> AsyncGenerator[Document, None]:
+        """Yield all that is queued, oldest first."""
+        return documents(self._store, QUEUE, limit=_BATCHES_A_PAGE)
+
+    async def settle(self, batch: Batch, left: tuple[Item, ...]) -> Batch | None:
+        """
+        Keep only *left* of a batch; None where nothing is left, or another replica was quicker.
+
+        Raises:
+            StoreUnavailable: Try again later.
+        """
+        try:
+            if not left:
+                await self._store.delete(batch.document)
+                return None
+            if left == batch.items:
+                return batch
+            document = await self._store.replace(
+                batch.document, msgspec.json.encode(left), fields=_fields(left)
+            )
+            return Batch(document, left)
+        except RevisionConflict:
+            return None
+
+    async def close(self) -> None:
+        """Wait until all that was put is stored, or refused. Idempotent."""
+        while self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                taken = self._take()
+                try:
+                    batch = await self._write([waiting.item for waiting in taken])
+                except Exception as error:  # noqa: BLE001 - whatever it is, the callers are told
+                    own = error if isinstance(error, StateError) else StoreUnavailable(repr(error))
+                    for waiting in taken:
+                        if not waiting.stored.done():
+                            waiting.stored.set_exception(own)
+                    continue
+                for waiting in taken:
+                    if not waiting.stored.done():
+                        waiting.stored.set_result(None)
+                self._fresh.append(batch)
+                self._has_fresh.set()
+        finally:
+            self._writing = None
+
+    def _take(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        size_bytes = 0
+        while self._waiting and len(taken) < _BATCH_ITEMS:
+            size_bytes += self._waiting[0].size_bytes
+            if taken and size_bytes > _BATCH_BYTES:
+                break
+            taken.append(self._waiting.popleft())
+        return taken
+
+    async def _write(self, items: list[Item]) -> Batch:
+        """Store *items*; where the answer was lost the same document is found when it is tried again."""
+        self._count += 1
+        time_ms = int(items[0].received_at.timestamp() * 1000)
+        key = f"{time_ms:013d}-{self._name}-{self._count}"
+        stored = tuple(items)
+        body = msgspec.json.encode(stored)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                document = await self._store.create(QUEUE, key, body, fields=_fields(stored))
+            except DocumentExists:
+                found = await self._store.get(QUEUE, key)
+                if found is not None and found.body == body:
+                    return Batch(found, stored)
+                raise
+            except StoreUnavailable:
+                if not tries_left:
+                    raise
+                await self._clock.sleep(_PAUSE_SECONDS)
+            else:
+                return Batch(document, stored)
+        raise AssertionError("a try ends in a return or a raise")
+
+
+def read_batch(document: Document) -> Batch | None:
+    """Read a queued document; None where it is none that a queue has written."""
+    try:
+        return Batch(document, _items.decode(document.body))
+    except msgspec.DecodeError:
+        return None
+
+
+def queued_at(document: Document) -> datetime | None:
+    """When the first item of a queued document came in, as its name says; None where it does not."""
+    time_ms = document.key.partition("-")[0]
+    if not time_ms.isdecimal():
+        return None
+    try:
+        return datetime.fromtimestamp(int(time_ms) / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def _fields(items: tuple[Item, ...]) -> dict[str, str]:
+    """What a person sees of a queued document without decoding it."""
+    return {"items": str(len(items))}

@@ -1,0 +1,167 @@
+"""HTTP: the doors for findings on one address; health and metrics on another."""
+
+from __future__ import annotations
+
+import logging
+import time
+from http import HTTPStatus
+from typing import Protocol
+
+from aiohttp import web
+
+from mendloop.core.errors import StateError
+from mendloop.service.bodies import Refusal
+from mendloop.service.health import Health
+from mendloop.service.metrics import Metrics
+
+__all__ = ["Door", "Listener", "admin_app", "intake_app"]
+
+_log = logging.getLogger(__name__)
+
+_RETRY_AFTER = {"Retry-After": "5"}
+_HEADERS_MOST_BYTES = 8190
+
+
+class Door(Protocol):
+    """
+    A way in.
+
+    Attributes:
+        name: For metrics and the history.
+        path: Where it is.
+    """
+
+    name: str
+    path: str
+
+    async def take(self, request: web.Request) -> tuple[str, str]:
+        """
+        Take one delivery in; it is stored when this returns.
+
+        Returns:
+            What was done with it in one word, "queued" or "ignored", and in words.
+
+        Raises:
+            Refusal: It is not taken, and left nothing behind.
+            StateError: The store refused; the sender may send it again.
+        """
+
+
+def intake_app(doors: list[Door], *, metrics: Metrics, health: Health) -> web.Application:
+    """Make the application that senders talk to."""
+    app = web.Application(middlewares=[_plain_errors])
+
+    def handler(door: Door) -> object:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await _answer(door, request, metrics, health)
+
+        return handle
+
+    for door in doors:
+        app.router.add_post(door.path, handler(door))  # type: ignore[arg-type]
+    return app
+
+
+async def _answer(
+    door: Door, request: web.Request, metrics: Metrics, health: Health
+) -> web.StreamResponse:
+    begun_seconds = time.monotonic()
+    status, headers = 202, {}
+    try:
+        if health.is_stopping:
+            raise Refusal(503, "stopping", "the service is stopping: send it again")  # noqa: TRY301
+        outcome, reason = await door.take(request)
+    except Refusal as refusal:
+        status, outcome, reason = refusal.status, refusal.outcome, refusal.reason
+    except StateError as error:
+        _log.warning("a delivery to %s could not be stored: %s", door.path, error)
+        status, outcome, reason = 503, "unstored", "it could not be stored: send it again"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = _RETRY_AFTER
+    metrics.deliveries.labels(door.name, outcome).inc()
+    metrics.delivery_seconds.labels(door.name).observe(time.monotonic() - begun_seconds)
+    answer = {"result": outcome, "reason": reason} if reason else {"result": outcome}
+    return web.json_response(answer, status=status, headers=headers)
+
+
+def admin_app(*, metrics: Metrics, health: Health) -> web.Application:
+    """Make the application that probes and Prometheus talk to."""
+
+    def probed(reason: str) -> web.Response:
+        if reason:
+            return web.json_response({"status": "failing", "reason": reason}, status=503)
+        return web.json_response({"status": "ok", "reason": ""})
+
+    async def healthz(_request: web.Request) -> web.StreamResponse:
+        return probed(health.liveness())
+
+    async def readyz(_request: web.Request) -> web.StreamResponse:
+        return probed(health.readiness())
+
+    async def exposition(_request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=metrics.exposition(), headers=headers)
+
+    app = web.Application(middlewares=[_plain_errors])
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", exposition)
+    return app
+
+
+@web.middleware
+async def _plain_errors(request: web.Request, handler: object) -> web.StreamResponse:
+    """Answer what goes wrong as the rest is answered, and show nobody what is inside."""
+    try:
+        return await handler(request)  # type: ignore[operator,no-any-return]
+    except web.HTTPException as error:
+        return web.json_response({"result": "refused", "reason": error.reason}, status=error.status)
+    except Exception:  # noqa: BLE001 - whatever it is, the sender is answered
+        _log.exception("a request failed: %s %s", request.method, request.path)
+        return web.json_response({"result": "failed", "reason": "see the log"}, status=500)
+
+
+class Listener:
+    """
+    One application on one address.
+
+    Attributes:
+        host: That it listens on.
+        port: That it listens on; the one that the system chose where 0 was asked for.
+    """
+
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
+        """Listen to nothing yet."""
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            max_line_size=_HEADERS_MOST_BYTES,
+            max_field_size=_HEADERS_MOST_BYTES,
+            shutdown_timeout=10.0,
+        )
+        self._site: web.TCPSite | None = None
+        self.host = host
+        self.port = port
+
+    async def start(self) -> None:
+        """
+        Listen from now on.
+
+        Raises:
+            OSError: The address is taken, or not ours.
+        """
+        await self._runner.setup()
+        self._site = web.TCPSite(self._runner, self.host, self.port, backlog=1024)
+        await self._site.start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop_accepting(self) -> None:
+        """Take no new connection; those that are open are answered."""
+        if self._site is not None:
+            await self._site.stop()
+            self._site = None
+
+    async def close(self) -> None:
+        """Wait for those under way, and let go. Idempotent."""
+        await self._runner.cleanup()
