@@ -20,6 +20,7 @@ from mendloop.core.errors import ReadOnlyState, StateNotFound
 from mendloop.core.names import HEAD, QUARANTINE, head_name
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
+from mendloop.stores.paging import documents
 from mendloop.stores.port import Document
 
 Manage = Callable[..., StateManager]
@@ -57,9 +58,7 @@ async def damage(store: FaultyStore, change: Damage) -> bytes:
 
 async def quarantined(store: FaultyStore) -> set[bytes]:
     """All that was set aside."""
-    page = await store.list(QUARANTINE)
-    assert page.cursor is None
-    return {document.body for document in page.documents}
+    return {document.body async for document in documents(store, QUARANTINE, limit=500)}
 
 
 def members(**changes: Any) -> Damage:

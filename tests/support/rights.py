@@ -22,7 +22,12 @@ def _shipped(name: str) -> Any:
     return yaml.safe_load((_DEPLOY / f"{name}.yaml").read_text())
 
 
-VERBS = tuple(verb for rule in _shipped("role")["rules"] for verb in rule["verbs"])
+VERBS = tuple(
+    verb
+    for rule in _shipped("role")["rules"]
+    if "configmaps" in rule["resources"]
+    for verb in rule["verbs"]
+)
 """All that the Role allows to do with ConfigMaps."""
 
 
@@ -35,6 +40,8 @@ def grant(cluster: Cluster, namespace: str, *, without: str = "") -> str:
     """
     role, binding = _shipped("role"), _shipped("rolebinding")
     for rule in role["rules"]:
+        if "configmaps" not in rule["resources"]:
+            continue
         rule["verbs"] = [verb for verb in rule["verbs"] if verb != without]
     account = binding["subjects"][0]["name"]
     binding["subjects"][0]["namespace"] = namespace

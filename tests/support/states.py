@@ -237,6 +237,8 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def _draw_bounded(kind: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
+    if meta.pattern is not None:
+        return st.from_regex(meta.pattern, fullmatch=True)
     if kind is int:
         return st.integers(meta.ge, 2**32 - 1)
     if kind is float:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from mendloop.core.carrying import Incarnation
 from mendloop.core.codec import decode_part
 from mendloop.core.commits import ChunkBody, row_of_commit
 from mendloop.core.errors import DeserializationError
@@ -33,7 +34,7 @@ class Header(msgspec.Struct, frozen=True):
     """The first line of what was sealed at once."""
 
     task_id: str
-    incarnation: str
+    incarnation: Incarnation
     commit: int
     commit_id: str
     part: str

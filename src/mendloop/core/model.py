@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from mendloop.core.carrying import Carrying, Instant
+from mendloop.core.carrying import Carrying, Digest, Incarnation, Instant
 from mendloop.core.deletion import Deletion, Hold
 from mendloop.core.progress import Pause, Round, Source, Step
 from mendloop.core.run import Lease
@@ -215,7 +215,7 @@ class ChunkRef(Carrying, frozen=True, kw_only=True):
 
     first: int
     last: int
-    digest: str
+    digest: Digest
     depth: int = 0
 
 
@@ -253,7 +253,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
 
     schema: int
     min_writer: int
-    incarnation: str
+    incarnation: Incarnation
     commit: int = 0
     settings: Settings = Settings()
     phase: Phase | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from mendloop.core.carrying import Carrying
+from mendloop.core.carrying import Carrying, Digest
 
 __all__ = ["NO_OPEN", "OpenCounts", "Sealed", "SealedChunk", "SealedIndex", "SealedTail"]
 
@@ -37,7 +37,7 @@ class SealedChunk(Carrying, frozen=True, kw_only=True):
 
     first: int
     last: int
-    digest: str
+    digest: Digest
     size_bytes: int
     open: OpenCounts = NO_OPEN
     keys: bytes = b""
@@ -58,7 +58,7 @@ class SealedTail(Carrying, frozen=True, kw_only=True):
 
     first: int
     last: int
-    digest: str
+    digest: Digest
     size_bytes: int
     rows: int
     keys: bytes = b""
@@ -73,7 +73,7 @@ class SealedIndex(Carrying, frozen=True, kw_only=True):
         keys: How many it holds.
     """
 
-    digest: str
+    digest: Digest
     keys: int
 
 

@@ -17,6 +17,7 @@ from mendloop.core.errors import ValidationError
 from mendloop.core.model import Settings
 from mendloop.manager import StateManager
 from mendloop.service.feedback import FeedbackDoor, FeedbackWork
+from mendloop.service.github import GithubDoor
 from mendloop.service.health import Health
 from mendloop.service.housekeeping import Housekeeping
 from mendloop.service.leader import Elector
@@ -107,7 +108,7 @@ class Service:
             interval_seconds=parse_duration(settings.cleanup.interval),
         )
         doors = self._doors(secrets)
-        self.closed_doors = {FeedbackDoor.path} - {door.path for door in doors}
+        self.closed_doors = {GithubDoor.path, FeedbackDoor.path} - {door.path for door in doors}
         app = intake_app(doors, metrics=metrics, health=self.health)
         self.intake = Listener(app, intake.host, intake.port)
         admin_side = admin_app(metrics=metrics, health=self.health)
@@ -115,6 +116,10 @@ class Service:
 
     def _doors(self, secrets: Secrets) -> list[Door]:
         doors: list[Door] = []
+        if secrets.github:
+            github = self._settings.github
+            door = GithubDoor(self._queue, secrets.github, table=github, clock=self._clock)
+            doors.append(door)
         if secrets.feedback:
             doors.append(FeedbackDoor(self._queue, secrets.feedback))
         return doors

@@ -1,0 +1,135 @@
+"""The door for GitHub's webhook: signed deliveries, reduced to what is kept of them."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from aiohttp import web
+
+from mendloop.clock import Clock
+from mendloop.config import parse_duration
+from mendloop.core.errors import ValidationError
+from mendloop.intake.github.deliveries import BODY_LIMIT_BYTES, Delivery, Ignored, Person, Says
+from mendloop.intake.github.guards import (
+    BOT_EXCHANGE,
+    Authors,
+    refusal_of_author,
+    refusal_of_bot_pair,
+    refusal_of_storm,
+)
+from mendloop.intake.github.reduction import reduce
+from mendloop.intake.github.signature import SIGNATURE_HEADER, Signature, check_signature
+from mendloop.intake.github.tasks import task_of
+from mendloop.service.bodies import BodyReader, Refusal
+from mendloop.service.queue import DeliveryQueue
+from mendloop.service.settings import GithubTable
+
+__all__ = ["GithubDoor"]
+
+_PATIENCE_SECONDS = 10.0
+_DELIVERY_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_EVENT = re.compile(r"[a-z_]{1,64}")
+_PULL_REQUESTS_REMEMBERED = 4096
+
+
+class _Recent(msgspec.Struct):
+    """What came lately about one pull request: who wrote, and when."""
+
+    people: deque[Person]
+    times: deque[datetime]
+
+
+class GithubDoor:
+    """
+    ``POST /v1/github``.
+
+    The guards against storms and against bots that answer each other remember what this replica has
+    seen: they keep a flood away from the store, and are no part of what is promised.
+
+    Attributes:
+        name: See `mendloop.service.server.Door`.
+        path: See there.
+    """
+
+    name = "github"
+    path = "/v1/github"
+
+    def __init__(
+        self,
+        queue: DeliveryQueue,
+        secrets: Sequence[bytes],
+        *,
+        table: GithubTable,
+        clock: Clock,
+    ) -> None:
+        """Let in what is signed with one of *secrets*."""
+        self._queue = queue
+        self._secrets = tuple(secrets)
+        self._clock = clock
+        self._storm = table.storm
+        self._window_seconds = parse_duration(table.storm.window)
+        self._authors = Authors(
+            own_login=table.own_login,
+            bots=table.bots,
+            ignored=table.ignored,
+            allow=table.allow,
+            allow_teams=table.allow_teams,
+            allow_associations=table.allow_associations,
+            teams=dict(table.teams),
+        )
+        self._bodies = BodyReader(limit_bytes=BODY_LIMIT_BYTES, patience_seconds=_PATIENCE_SECONDS)
+        self._recent: OrderedDict[tuple[int, int], _Recent] = OrderedDict()
+
+    async def take(self, request: web.Request) -> tuple[str, str]:
+        """See `mendloop.service.server.Door.take`."""
+        body = await self._bodies.read(request)
+        signature = check_signature(body, request.headers.get(SIGNATURE_HEADER), self._secrets)
+        if signature is not Signature.VALID:
+            reason = f"the signature in {SIGNATURE_HEADER} is {signature}: nothing was read"
+            raise Refusal(401, f"signature_{signature}", reason)
+        event = request.headers.get("X-GitHub-Event", "")
+        delivery_id = request.headers.get("X-GitHub-Delivery", "")
+        if not _EVENT.fullmatch(event) or not _DELIVERY_ID.fullmatch(delivery_id):
+            raise Refusal(400, "invalid", "X-GitHub-Event and X-GitHub-Delivery are needed")
+        try:
+            reduced = reduce(event, delivery_id, body)
+        except ValidationError as error:
+            raise Refusal(422, "invalid", str(error)) from error
+        reason = reduced.reason if isinstance(reduced, Ignored) else self._refusal(reduced)
+        if isinstance(reduced, Ignored) or reason:
+            return "ignored", reason
+        await self._queue.put(self.name, msgspec.json.encode(reduced))
+        return "queued", reduced.warning
+
+    def _refusal(self, delivery: Delivery) -> str:
+        """Say why nothing comes of *delivery*; "" where something does."""
+        named = task_of(delivery.labels, delivery.branch)
+        if named.problem:
+            return named.problem
+        refusal = refusal_of_author(delivery, self._authors)
+        if refusal or delivery.says is Says.HEAD:
+            return refusal
+        return self._refusal_of_flood(delivery)
+
+    def _refusal_of_flood(self, delivery: Delivery) -> str:
+        key = (delivery.repository_id, delivery.pull_request)
+        recent = self._recent.setdefault(
+            key, _Recent(deque(maxlen=BOT_EXCHANGE), deque(maxlen=self._storm.limit))
+        )
+        self._recent.move_to_end(key)
+        if len(self._recent) > _PULL_REQUESTS_REMEMBERED:
+            self._recent.popitem(last=False)
+        now = self._clock.now()
+        refusal = refusal_of_bot_pair(tuple(recent.people), delivery.author) or refusal_of_storm(
+            tuple(recent.times),
+            now,
+            limit=self._storm.limit,
+            window_seconds=self._window_seconds,
+        )
+        recent.people.append(delivery.author)
+        recent.times.append(now)
+        return refusal
