@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from controlplane import Cluster
+
 REVIEWER = """
 import json, pathlib, sys
 faults = [line for line in pathlib.Path("code.txt").read_text().splitlines() if "FAULT" in line]
@@ -139,3 +141,14 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
         return Project(tmp_path / str(next(numbers)), faults=faults, fixes=fixes)
 
     return make
+
+
+@pytest.fixture(params=["sqlite", pytest.param("configmap", marks=pytest.mark.kubernetes)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
+    """The options that name the test's store, of each kind; the last one is the path of a file."""
+    if request.param == "sqlite":
+        return "--store", f"sqlite:{tmp_path / 'state.db'}"
+    cluster: Cluster = request.getfixturevalue("control_plane")
+    namespace = request.getfixturevalue("namespace")
+    config = cluster.kubeconfig(tmp_path / "kubeconfig", namespace=namespace)
+    return "--store", "kubernetes", "--kubeconfig", str(config)

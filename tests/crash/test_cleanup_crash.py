@@ -3,58 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from cleanups import documents, end_task, told
-from crew import open_spec
+from cleanups import clean_up, documents, end_task, open_place, told
 from faulty_store import FULL, Fault, FaultyStore
 from states import entry
 
-from controlplane import Cluster
 from mendloop.core.errors import StoreFull
 from mendloop.core.names import HEAD, HEADLESS, head_name
 from mendloop.crashpoints import CLEANUP_CRASH_POINTS
 from mendloop.manager import StateManager
 from mendloop.stores.port import Store
-
-_SHORT = ("--retention", "0.001", "--grace", "0.001")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("configmap", marks=pytest.mark.kubernetes)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
-    """The options that name the test's store, of each kind; the last one is the path of a file."""
-    if request.param == "sqlite":
-        return "--store", f"sqlite:{tmp_path / 'state.db'}"
-    cluster: Cluster = request.getfixturevalue("control_plane")
-    namespace = request.getfixturevalue("namespace")
-    config = cluster.kubeconfig(tmp_path / "kubeconfig", namespace=namespace)
-    return "--store", "kubernetes", "--kubeconfig", str(config)
-
-
-async def open_place(place: tuple[str, ...]) -> Store:
-    """Open what the options name."""
-    path = place[-1]
-    return await open_spec(path if path.startswith("sqlite:") else f"configmap:{path}")
-
-
-def clean_up(place: tuple[str, ...], folder: Path, *, crash_at: str = "") -> int:
-    """Run `mendloop cleanup` in a process group of its own; returns how it ended."""
-    time.sleep(0.01)
-    extra = {"MENDLOOP_CRASH_AT": crash_at} if crash_at else {}
-    return subprocess.run(
-        [sys.executable, "-m", "mendloop", "cleanup", *_SHORT, *place],
-        env=os.environ | {"XDG_STATE_HOME": str(folder)} | extra,
-        capture_output=True,
-        timeout=60,
-        start_new_session=True,
-        check=False,
-    ).returncode
 
 
 async def prepare(store: Store) -> dict[str, object]:

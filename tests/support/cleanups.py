@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from crew import open_spec
 from faulty_store import FaultyStore
 from states import entry
 
@@ -18,12 +24,16 @@ from mendloop.stores.port import Document, Store
 __all__ = [
     "DAY_SECONDS",
     "StubbornStore",
+    "clean_up",
     "documents",
     "end_task",
+    "open_place",
     "told",
 ]
 
 DAY_SECONDS = 86_400.0
+
+_SHORT = ("--retention", "0.001", "--grace", "0.001")
 
 
 class StubbornStore(FaultyStore):
@@ -84,3 +94,23 @@ async def told(manager: StateManager, task_id: str) -> dict[str, Any]:
         "findings": list(map(str, await manager.get_feedback_history(task_id))),
         "changes": changes,
     }
+
+
+async def open_place(place: tuple[str, ...]) -> Store:
+    """Open what the options name."""
+    path = place[-1]
+    return await open_spec(path if path.startswith("sqlite:") else f"configmap:{path}")
+
+
+def clean_up(place: tuple[str, ...], folder: Path, *, crash_at: str = "") -> int:
+    """Run `mendloop cleanup` in a process group of its own; returns how it ended."""
+    time.sleep(0.01)
+    extra = {"MENDLOOP_CRASH_AT": crash_at} if crash_at else {}
+    return subprocess.run(
+        [sys.executable, "-m", "mendloop", "cleanup", *_SHORT, *place],
+        env=os.environ | {"XDG_STATE_HOME": str(folder)} | extra,
+        capture_output=True,
+        timeout=60,
+        start_new_session=True,
+        check=False,
+    ).returncode
