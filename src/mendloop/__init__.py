@@ -33,7 +33,14 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from mendloop.core.model import FeedbackEntry, Finding, RemediationState, Settings
-    from mendloop.core.vocabulary import IssueType, Severity, Status, StepKind, StopReason
+    from mendloop.core.vocabulary import (
+        CommentEvent,
+        IssueType,
+        Severity,
+        Status,
+        StepKind,
+        StopReason,
+    )
     from mendloop.findings import FindingsPage, Which
     from mendloop.intake.recognise import read_report
     from mendloop.kube.access import load_access
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CommentEvent",
     "DeserializationError",
     "Ended",
     "FeedbackEntry",
@@ -91,6 +99,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "CommentEvent": "mendloop.core.vocabulary",
     "Ended": "mendloop.core.decide",
     "FeedbackEntry": "mendloop.core.model",
     "Finding": "mendloop.core.model",

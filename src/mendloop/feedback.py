@@ -8,7 +8,7 @@ from typing import Any
 
 from mendloop.core import commands
 from mendloop.core.model import FeedbackEntry, RemediationState
-from mendloop.core.vocabulary import Life
+from mendloop.core.vocabulary import CommentEvent, Life
 
 __all__ = ["Feedback"]
 
@@ -49,6 +49,41 @@ class Feedback(ABC):
             StateNotFound: There is no such task.
         """
         command = commands.AppendFeedback(entries=entries, commit=commit)
+        return await self.submit(task_id, command, op_id=op_id)
+
+    async def record_comment(
+        self,
+        task_id: str,
+        comment: FeedbackEntry,
+        event: CommentEvent,
+        *,
+        at: datetime,
+        by: str = "",
+        commit: str = "",
+        op_id: str | None = None,
+    ) -> dict[str, Any]:
+        """
+        Tell of a comment that was created, edited or deleted where it was written.
+
+        Tell of it in any order and as often as you like: the latest text counts, what is deleted is
+        dismissed and stays as it is. An edit opens what was gone only where it has other words or is
+        worse. Two different deletions of one comment do not happen; the first that is told counts.
+
+        Args:
+            comment: As it is then, with its id and author; its timestamp is when it was created.
+            event: What happened.
+            at: When, by the source's clock.
+            by: Who did it; its author, if not given.
+            commit: The commit that it is about, see `append_feedback`.
+
+        Returns:
+            The "id" that it is kept under, and whether anything "is_changed".
+
+        Raises:
+            StateNotFound: There is no such task.
+            ValidationError: It has no id, no author or no text, or a time has no zone.
+        """
+        command = commands.RecordComment(entry=comment, event=event, at=at, by=by, commit=commit)
         return await self.submit(task_id, command, op_id=op_id)
 
     async def record_tip(

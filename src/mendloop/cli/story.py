@@ -221,6 +221,9 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "increment": _say_increment,
     "append_feedback": _say_feedback,
     "record_tip": lambda facts: f"the change is at commit {facts.get('tip', '?')}",
+    "record_comment": lambda facts: (
+        f"comment {facts.get('id', '?')} {facts.get('event', 'told')} by {facts.get('by', '?')}"
+    ),
     "judge": _say_judge,
     "put_state": lambda facts: f"written whole by another program at {facts or 'its beginning'}",
     "change_outside": lambda facts: (

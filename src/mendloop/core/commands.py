@@ -17,7 +17,7 @@ from mendloop.core.model import FeedbackEntry, RemediationState, Settings
 from mendloop.core.run import Child, Holder
 from mendloop.core.shelf import Shelf
 from mendloop.core.text import Redactor
-from mendloop.core.vocabulary import Life, StepKind, StopReason
+from mendloop.core.vocabulary import CommentEvent, Life, StepKind, StopReason
 
 __all__ = [
     "AcquireLease",
@@ -39,6 +39,7 @@ __all__ = [
     "Pause",
     "PutState",
     "RecordChild",
+    "RecordComment",
     "RecordFix",
     "RecordReview",
     "RecordTip",
@@ -116,6 +117,25 @@ class RecordTip(msgspec.Struct, frozen=True, kw_only=True):
 
     commit: str
     at: datetime | None = None
+
+
+class RecordComment(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Tell of a comment that was created, edited or deleted where it was written.
+
+    Attributes:
+        entry: The comment as it is then, with its id and author.
+        event: What happened.
+        at: When, by the source's clock.
+        by: Who did it, or "" for its author.
+        commit: The commit that it is about, or "".
+    """
+
+    entry: FeedbackEntry
+    event: CommentEvent
+    at: datetime
+    by: str = ""
+    commit: str = ""
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,6 +314,7 @@ Command = (
     | Increment
     | AppendFeedback
     | RecordTip
+    | RecordComment
     | Judge
     | Compress
     | PutState

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import msgspec
 
 from mendloop.core.carrying import Carrying, Digest, Incarnation, Instant
+from mendloop.core.comments import Comment
 from mendloop.core.deletion import Deletion, Hold
 from mendloop.core.progress import Pause, Round, Source, Step
 from mendloop.core.run import Lease
@@ -100,6 +101,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
         note: What could not be read, or was assumed, when it came in.
         place: Its number among the task's findings; None while none has left the head.
         lives: Its last changes of life, oldest first.
+        comment: The version of its comment, where its source tells of edits; else None.
     """
 
     fingerprint: str
@@ -118,6 +120,7 @@ class Finding(Carrying, frozen=True, kw_only=True):
     note: str = ""
     place: int | None = None
     lives: tuple[LifeChange, ...] = ()
+    comment: Comment | None = None
 
 
 class FeedbackEntry(Carrying, frozen=True, kw_only=True, omit_defaults=False):

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["PERSON", "IssueType", "Life", "Phase", "Severity", "Status", "StepKind", "StopReason"]
+__all__ = [
+    "PERSON",
+    "CommentEvent",
+    "IssueType",
+    "Life",
+    "Phase",
+    "Severity",
+    "Status",
+    "StepKind",
+    "StopReason",
+]
 
 PERSON = "person"
 """The source of findings that no reviewer command brought."""
@@ -77,6 +87,14 @@ class StepKind(StrEnum):
 
     REVIEW = "review"
     FIX = "fix"
+
+
+class CommentEvent(StrEnum):
+    """What its source says of a comment."""
+
+    CREATED = "created"
+    EDITED = "edited"
+    DELETED = "deleted"
 
 
 class Life(StrEnum):

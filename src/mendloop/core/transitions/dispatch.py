@@ -9,6 +9,7 @@ from mendloop.core import commands
 from mendloop.core.commands import Command, Context
 from mendloop.core.model import RemediationState
 from mendloop.core.transitions import (
+    comments,
     deletion,
     judging,
     lease,
@@ -29,6 +30,7 @@ _TRANSITIONS: dict[type[Any], tuple[str, Callable[..., Transition]]] = {
     commands.Increment: ("increment", lifecycle.increment),
     commands.AppendFeedback: ("append_feedback", ledger.append_feedback),
     commands.RecordTip: ("record_tip", tips.record_tip),
+    commands.RecordComment: ("record_comment", comments.record_comment),
     commands.Judge: ("judge", judging.judge),
     commands.Compress: ("compress", ledger.compress),
     commands.PutState: ("put_state", put.put_state),
