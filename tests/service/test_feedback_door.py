@@ -1,29 +1,17 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from patience import eventually
-from served import Served, get_json
+from served import Served, get_json, is_processed, until_processed
 
 from mendloop.manager import StateManager
-from mendloop.service.queue import QUEUE
 from mendloop.stores.port import Store
 
 FINDING = {"severity": "High", "issue_type": "Bug", "description": "an empty name answers 500"}
-
-
-async def _is_empty(store: Store) -> bool:
-    return not (await store.list(QUEUE, limit=1)).documents
-
-
-async def _until_processed(store: Store, *, seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not await _is_empty(store):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.05)
 
 
 async def test_a_posted_finding_is_in_its_task(served: Served, store: Store) -> None:
@@ -34,7 +22,7 @@ async def test_a_posted_finding_is_in_its_task(served: Served, store: Store) -> 
     assert healthy == get_json(f"{replica.admin}/healthz") == get_json(f"{replica.admin}/readyz")
     status, answer = served.post(replica, {"task_id": "42", "findings": [FINDING], "author": "ann"})
     assert (202, "queued") == (status, answer["result"])
-    await _until_processed(store)
+    await until_processed(store)
     async with StateManager(store) as manager:
         (entry,) = await manager.get_feedback_history("42")
     assert "an empty name answers 500" == entry.description
@@ -49,7 +37,7 @@ async def test_a_delivery_that_comes_again_changes_nothing(served: Served, store
     body = {"task_id": "42", "findings": [FINDING], "id": "delivery-1"}
     for turn in range(5):
         assert 202 == served.post(replicas[turn % 2], body)[0]
-    await _until_processed(store)
+    await until_processed(store)
     async with StateManager(store) as manager:
         state = await manager.require_state("42")
     assert 1 == state.findings_total
@@ -83,7 +71,7 @@ async def test_what_is_no_feedback_is_refused_with_the_reason(served: Served, st
         assert 401 == served.post(replica, good, Authorization=header)[0], header
     assert 413 == served.post(replica, b" " * 600_000)[0]
     assert 415 == served.post(replica, b"{}", **{"Content-Encoding": "gzip"})[0]
-    assert await _is_empty(store)
+    assert await is_processed(store)
     assert 401 == get_json(f"{replica.intake}/v1/github", b"{}")[0]
     assert 404 == get_json(f"{replica.admin}/other")[0]
 
@@ -119,7 +107,7 @@ async def test_what_a_killed_replica_took_in_is_processed_by_another(
             served.replicas[batch].kill()
             served.start()
         served.replicas[-1].wait_until_ready()
-    await _until_processed(store, seconds=90)
+    await until_processed(store, seconds=90)
     async with StateManager(store) as manager:
         kept = [
             entry.pr_comment_id
@@ -138,7 +126,7 @@ async def test_sigterm_ends_it_in_good_order(served: Served, store: Store) -> No
     await eventually(lambda: replica.metric("mendloop_leader") == 1)
     assert 202 == served.post(replica, {"task_id": "42", "findings": [FINDING]})[0]
     assert 0 == replica.end()
-    assert await _is_empty(store)
+    assert await is_processed(store)
     second = served.start()
     second.wait_until_ready()
     await eventually(lambda: second.metric("mendloop_leader") == 1, seconds=12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-__all__ = ["Replica", "Served", "get_json"]
+from mendloop.service.queue import QUEUE
+from mendloop.stores.port import Store
+
+__all__ = ["Replica", "Served", "get_json", "is_processed", "until_processed"]
 
 _PATIENCE_SECONDS = 60.0
 
@@ -156,3 +160,15 @@ def get_json(
     except HTTPError as error:
         with error:
             return error.code, json.load(error)
+
+
+async def is_processed(store: Store) -> bool:
+    """Whether nothing is queued."""
+    return not (await store.list(QUEUE, limit=1)).documents
+
+
+async def until_processed(store: Store, *, seconds: float = 60) -> None:
+    """Wait until nothing is queued."""
+    async with asyncio.timeout(seconds):
+        while not await is_processed(store):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)

@@ -152,6 +152,13 @@ def _say_increment(facts: dict[str, Any]) -> str:
     return f"iteration {facts['iteration']} of at most {facts['limit']} began"
 
 
+def _say_order(facts: dict[str, Any]) -> str:
+    ordered = f"ordered from outside: {facts.get('order', '')}"
+    if "refused" in facts:
+        return f"{ordered}, which was refused: {facts['refused']}"
+    return f"{ordered}: {facts['reason']}" if facts.get("reason") else ordered
+
+
 def _say_review(facts: dict[str, Any]) -> str:
     counts = (
         f"{facts.get('open', 0)} open, {facts.get('new', 0)} new, "
@@ -230,6 +237,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
         f"changed by other hands: {facts.get('status')}, iteration {facts.get('iteration')}, "
         f"{facts.get('findings')} findings of which {facts.get('open')} are open"
     ),
+    "order": _say_order,
     "pause": lambda facts: f"paused: {facts.get('reason', '')}",
     "resume": _say_resume,
     "stop": lambda facts: f"stopped: {facts.get('reason', '')}",

@@ -36,6 +36,7 @@ __all__ = [
     "Hold",
     "Increment",
     "Judge",
+    "Order",
     "Pause",
     "PutState",
     "RecordChild",
@@ -182,6 +183,12 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody orders from outside: done once, however often and late it is sent."""
+
+    order: Pause | Resume | Stop
+
+
 class BeginStep(msgspec.Struct, frozen=True, kw_only=True):
     """Say that a step begins, on this revision of the work tree."""
 
@@ -321,6 +328,7 @@ Command = (
     | Pause
     | Resume
     | Stop
+    | Order
     | BeginStep
     | RecordReview
     | RecordFix

@@ -18,6 +18,7 @@ from mendloop.core.model import Settings
 from mendloop.manager import StateManager
 from mendloop.service.feedback import FeedbackDoor, FeedbackWork
 from mendloop.service.github import GithubDoor
+from mendloop.service.github_work import GithubWork
 from mendloop.service.health import Health
 from mendloop.service.housekeeping import Housekeeping
 from mendloop.service.leader import Elector
@@ -27,7 +28,7 @@ from mendloop.service.queue import DeliveryQueue, Item
 from mendloop.service.server import Door, Listener, admin_app, intake_app
 from mendloop.service.settings import Secrets, ServiceSettings
 from mendloop.service.tasks import TaskWatch
-from mendloop.service.worker import Worker
+from mendloop.service.worker import Process, Worker
 from mendloop.stores.port import Store
 
 __all__ = ["Address", "Service"]
@@ -94,7 +95,10 @@ class Service:
         self.health = Health(measured, self._tasks, clock=clock)
         self._queue = DeliveryQueue(measured, clock=clock)
         made_with = Settings(max_iterations=settings.tasks.max_iterations)
-        self._works = {FeedbackDoor.name: FeedbackWork(self._manager, made_with)}
+        self._works: dict[str, Process] = {
+            FeedbackDoor.name: FeedbackWork(self._manager, made_with).process,
+            GithubDoor.name: GithubWork(self._manager, made_with, settings.github).process,
+        }
         self._worker = Worker(self._queue, self._process, metrics=metrics, clock=clock)
         self._elector = Elector(leases, name, clock=clock)
         self._house = Housekeeping(
@@ -178,7 +182,7 @@ class Service:
         work = self._works.get(item.door)
         if work is None:
             raise ValidationError(f"nothing is known of the door {item.door!a}")
-        return await work.process(item)
+        return await work(item)
 
     async def _set_gauges(self) -> None:
         stuck_seconds = parse_duration(self._settings.tasks.stuck_after)

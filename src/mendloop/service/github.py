@@ -70,6 +70,7 @@ class GithubDoor:
         self._queue = queue
         self._secrets = tuple(secrets)
         self._clock = clock
+        self._repositories = table.repositories
         self._storm = table.storm
         self._window_seconds = parse_duration(table.storm.window)
         self._authors = Authors(
@@ -102,15 +103,22 @@ class GithubDoor:
         reason = reduced.reason if isinstance(reduced, Ignored) else self._refusal(reduced)
         if isinstance(reduced, Ignored) or reason:
             return "ignored", reason
+        if reduced.author.is_bot:
+            reduced = msgspec.structs.replace(reduced, command=None)
         await self._queue.put(self.name, msgspec.json.encode(reduced))
         return "queued", reduced.warning
 
     def _refusal(self, delivery: Delivery) -> str:
         """Say why nothing comes of *delivery*; "" where something does."""
+        wanted = {name.lower() for name in self._repositories}
+        if wanted and delivery.repository.lower() not in wanted:
+            return f"the repository {delivery.repository!a} is not listed"
         named = task_of(delivery.labels, delivery.branch)
         if named.problem:
             return named.problem
         refusal = refusal_of_author(delivery, self._authors)
+        if delivery.says is Says.COMMAND and delivery.author.is_bot:
+            return refusal or "only a person gives orders"
         if refusal or delivery.says is Says.HEAD:
             return refusal
         return self._refusal_of_flood(delivery)

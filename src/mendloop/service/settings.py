@@ -39,6 +39,11 @@ class GithubTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     The table ``[github]``.
 
     Attributes:
+        repositories: Full names of those that count; all that have the secret, if none is named. A
+            task is named by its number alone, so two that use the same labels share their tasks.
+        max_age: What was written longer ago than this makes no finding and gives no order: a delivery
+            that somebody kept and sends again finds nothing to change. At most the cleanups'
+            retention.
         own_login: The account that this service and its agents comment as: its own comments are
             never findings.
         bots: Bots whose comments count; others' do not.
@@ -50,6 +55,8 @@ class GithubTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         storm: When there is too much at once.
     """
 
+    repositories: tuple[str, ...] = ()
+    max_age: Duration = "3d"
     own_login: str = ""
     bots: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -149,6 +156,7 @@ def read_secret(path: Path) -> bytes:
 
 def _check(path: Path, settings: ServiceSettings) -> None:
     durations = {
+        "github.max_age": settings.github.max_age,
         "github.storm.window": settings.github.storm.window,
         "cleanup.interval": settings.cleanup.interval,
         "cleanup.retention": settings.cleanup.retention,
@@ -161,6 +169,11 @@ def _check(path: Path, settings: ServiceSettings) -> None:
             parse_duration(value)
         except ValidationError as error:
             raise ValidationError(f"{path}: {key}: {error}") from error
+    if parse_duration(settings.github.max_age) > parse_duration(settings.cleanup.retention):
+        raise ValidationError(
+            f"{path}: github.max_age: it is longer than cleanup.retention: a delivery that is sent "
+            "again could bring back a task that was removed"
+        )
     for team in settings.github.allow_teams:
         if team not in settings.github.teams:
             raise ValidationError(

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from clocks import SteppedClock
+from patience import eventually
+
+from mendloop.clock import SystemClock
+from mendloop.core.election import Held, LeaseRecord, Leases, Observation, taken
+from mendloop.core.errors import StoreUnavailable
+from mendloop.service.leader import ElectionTerms, Elector
+from mendloop.stores.leases import StoredLeases
+from mendloop.stores.port import Store
+
+_TERMS = ElectionTerms(lease_seconds=1, renew_seconds=0.6, retry_seconds=0.1)
+
+
+class _Cut:
+    """Leases that cannot be reached while `is_cut`."""
+
+    def __init__(self, leases: Leases) -> None:
+        self.is_cut = False
+        self._leases = leases
+
+    async def read(self) -> Held | None:
+        self._check()
+        return await self._leases.read()
+
+    async def write(self, before: Held | None, record: LeaseRecord) -> Held:
+        self._check()
+        return await self._leases.write(before, record)
+
+    def _check(self) -> None:
+        if self.is_cut:
+            raise StoreUnavailable("cut off")
+
+
+class _Candidate:
+    """One who takes part, and what it did."""
+
+    def __init__(self, leases: Leases, name: str, log: list[tuple[str, str]]) -> None:
+        self.leases = _Cut(leases)
+        self.elector = Elector(self.leases, name, clock=SystemClock(), terms=_TERMS)
+        self._name = name
+        self._log = log
+
+    async def work(self) -> None:
+        self._log.append((self._name, "begins"))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._log.append((self._name, "ends"))
+
+    @asynccontextmanager
+    async def taking_part(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.elector.run(self.work))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_one_leads_and_another_follows_when_it_ends(store: Store) -> None:
+    """Who gives the lease back is followed at once, and no two work at the same time."""
+    log: list[tuple[str, str]] = []
+    first, second = (_Candidate(StoredLeases(store, "lead"), name, log) for name in "ab")
+    async with second.taking_part():
+        async with first.taking_part():
+            await eventually(lambda: first.elector.is_leader or second.elector.is_leader)
+            leader = first if first.elector.is_leader else second
+            await asyncio.sleep(1.5)
+            assert leader.elector.is_leader
+            assert 1 == len(log)
+        await eventually(lambda: second.elector.is_leader, seconds=5)
+    names = [name for name, _ in log]
+    assert names == [name for pair in zip(names[::2], names[::2], strict=True) for name in pair]
+    assert ["begins", "ends"] * (len(log) // 2) == [what for _, what in log]
+
+
+async def test_a_leader_that_is_cut_off_stops_before_another_begins(store: Store) -> None:
+    """Who cannot renew stops its work within the lease; the other begins after it."""
+    log: list[tuple[str, str]] = []
+    first, second = (_Candidate(StoredLeases(store, "lead"), name, log) for name in "ab")
+    async with first.taking_part():
+        await eventually(lambda: first.elector.is_leader)
+        async with second.taking_part():
+            await asyncio.sleep(0.3)
+            first.leases.is_cut = True
+            await eventually(lambda: second.elector.is_leader, seconds=6)
+            assert [("a", "begins"), ("a", "ends"), ("b", "begins")] == log
+            assert not first.elector.is_leader
+            first.leases.is_cut = False
+            await asyncio.sleep(1)
+            assert not first.elector.is_leader
+
+
+def test_a_lease_is_judged_by_the_contender_s_own_clock() -> None:
+    """Whatever the record's times say, a lease is over when it was seen not to move for its time."""
+    clock = SteppedClock()
+    record = taken(None, "a", duration_seconds=15, now=clock.now())
+    seen = Observation(record, 100.0)
+    assert not seen.is_free_for("b", now_seconds=115.0)
+    assert seen.is_free_for("b", now_seconds=115.1)
+    assert seen.is_free_for("a", now_seconds=100.0)
+    renewed = taken(record, "a", duration_seconds=15, now=clock.now())
+    assert 0 == renewed.transitions
+    assert not seen.then(renewed, now_seconds=114.0).is_free_for("b", now_seconds=120.0)
+    assert 1 == taken(renewed, "b", duration_seconds=15, now=clock.now()).transitions
+
+
+@pytest.mark.kubernetes
+async def test_a_lease_object_is_what_kubernetes_expects(
+    request: pytest.FixtureRequest,
+) -> None:
+    """In a cluster the record is a Lease with MicroTimes of six digits, and each write moves it."""
+    from rights import grant
+
+    from controlplane import Cluster
+    from mendloop.kube.access import load_access
+    from mendloop.kube.api import Api
+    from mendloop.kube.leases import KubernetesLeases
+
+    cluster: Cluster = request.getfixturevalue("control_plane")
+    namespace: str = request.getfixturevalue("namespace")
+    folder = request.getfixturevalue("tmp_path")
+    token = grant(cluster, namespace)
+    config = cluster.kubeconfig(folder / "config", token=token, namespace=namespace)
+    api = Api(await load_access(kubeconfig=str(config)))
+    try:
+        leases = KubernetesLeases(api, "lead")
+        log: list[tuple[str, str]] = []
+        one = _Candidate(leases, "a", log)
+        async with one.taking_part():
+            await eventually(lambda: one.elector.is_leader)
+            path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/lead"
+            lease = cluster.request("GET", path)
+            assert "a" == lease["spec"]["holderIdentity"]
+            assert len("2026-01-01T00:00:00.000000Z") == len(lease["spec"]["renewTime"])
+            await asyncio.sleep(0.5)
+            assert lease["spec"]["renewTime"] < cluster.request("GET", path)["spec"]["renewTime"]
+        assert "" == cluster.request("GET", path)["spec"].get("holderIdentity", "")
+    finally:
+        await api.close()
