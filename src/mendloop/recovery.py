@@ -185,7 +185,8 @@ class Surgeon:
     async def _repair(self, examined: _Examined) -> Recovery:
         """Set aside, rebuild, write; what nothing points at any more goes last."""
         head, case = examined.head, await self._with_remembered(examined)
-        salvaged = salvage(case, now=self._clock.now())
+        now = self._clock.now()
+        salvaged = salvage(case, now=now)
         incarnation = owner_of(case, salvaged.state)
         token = secrets.token_hex(8)
         quarantined = await self._set_aside(examined, incarnation)
@@ -193,7 +194,7 @@ class Surgeon:
         if is_history_to_be_sealed_anew(case):
             heap = Heap(case, salvaged.state, incarnation)
             await self._fill(heap, case, incarnation)
-        rebuilt = rebuild(case, salvaged, heap, incarnation=incarnation, token=token)
+        rebuilt = rebuild(case, salvaged, heap, incarnation=incarnation, token=token, now=now)
         command = commands.Recover(
             repaired=tuple(symptom.what for symptom in examined.diagnosis.symptoms),
             lost=rebuilt.lost,

@@ -17,16 +17,24 @@ from states import entry
 
 from mendloop.core.codec import encode
 from mendloop.core.diagnosis import SymptomKind
+from mendloop.core.lives import life_of
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
 from mendloop.core.sealed import Sealed
 from mendloop.core.sealing import Seal, Sealer, pointers_of, sealed_key
 from mendloop.core.shelf import Row, Shelf
+from mendloop.core.vocabulary import Life
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document
 
 Manage = Callable[..., StateManager]
 
 FINDINGS = 1500
+FOLDED = 64
+"""So many commits a head has that nothing else tells of."""
+
+IN_HEAD = 16
+"""So many findings are in no other place than the newest head, at most."""
+
 ITERATIONS = 40
 
 
@@ -226,6 +234,7 @@ async def test_the_history_of_an_earlier_task_is_not_taken(
 _MEASURED = """
 import asyncio, pathlib, sys
 from memory import peak_mebibytes
+from mendloop.core.vocabulary import Life
 from mendloop.manager import StateManager
 from mendloop.stores.sqlite import open_sqlite
 async def main():
@@ -268,3 +277,48 @@ async def test_repairs_take_little_memory(
     )
     told, _ = await measuring.communicate()
     assert 0 < int(told) < 64
+
+
+@pytest.mark.parametrize("cut", [0, 3, 30, 140, 250, 297])
+async def test_an_older_head_that_is_put_back_loses_nothing_that_is_sealed(
+    store: FaultyStore, manager: StateManager, manage: Manage, cut: int
+) -> None:
+    """
+    A head from a backup, with a history that went on: a repair takes all that is sealed.
+
+    What only the newer head had is lost, and named. The counter and the lease do not fall, what a
+    person said of a sealed finding stays, and the next cleanup removes nothing that counts.
+    """
+    count = 300
+    await manager.create_task("t")
+    old = None
+    for number in range(count):
+        if number == cut:
+            old = await store.get(HEAD, head_name("t"))
+        await manager.increment_iteration("t", max_iterations=1000)
+        await manager.append_feedback("t", entry(f"c{number}"))
+        if number == count // 2:
+            await manager.judge("t", Life.DISMISSED, "c20", reason="no fault")
+    assert old is not None
+    newer = await store.get(HEAD, head_name("t"))
+    assert newer is not None
+    given_out = count - FOLDED
+    await store.replace(newer, old.body, fields=old.fields)
+    after = manage(store)
+    kinds = {symptom.kind for symptom in (await after.validate_state("t")).symptoms}
+    assert SymptomKind.OLD_HEAD in kinds
+    recovery = await after.recover_state("t")
+    assert recovery.iteration >= max(given_out, cut)
+    assert any("only the newer state had" in line for line in recovery.lost)
+    await after.cleanup_old_states()
+    found = {e.pr_comment_id: e for e in await after.get_feedback_history("t")}
+    missing = {f"c{number}" for number in range(count)} - found.keys()
+    assert len(missing) <= IN_HEAD, missing
+    assert life_of(found["c20"]) is Life.DISMISSED
+    assert (await after.validate_state("t")).is_sound
+    assert (
+        sum(not e.resolved for e in found.values()) == (await after.require_state("t")).open_total
+    )
+    names = [f"c{number}" for number in range(count) if f"c{number}" in found]
+    assert names == [name for name in found if name in set(names)]
+    assert recovery.iteration + 1 == await after.increment_iteration("t", max_iterations=1000)

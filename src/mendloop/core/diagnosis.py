@@ -14,6 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from mendloop.core.codec import decode_head, rfc3339
+from mendloop.core.commits import sealed_keys
 from mendloop.core.compaction import place_of
 from mendloop.core.errors import ReadOnlyState, StateError
 from mendloop.core.evidence import CLOSED, Facts
@@ -32,6 +33,8 @@ __all__ = [
     "SymptomKind",
     "abandoned",
     "diagnose",
+    "head_commit",
+    "is_old_head",
     "no_task",
     "state_of",
     "symptoms_of_history",
@@ -65,6 +68,7 @@ class SymptomKind(StrEnum):
     COUNTS = "counts"
     MISSING_CHUNK = "missing-chunk"
     BROKEN_CHUNK = "broken-chunk"
+    OLD_HEAD = "old-head"
     ORPHAN = "orphan"
     MISNAMED = "misnamed"
     ABANDONED = "abandoned"
@@ -223,8 +227,38 @@ def _own(case: Case, state: RemediationState) -> list[Facts]:
     return [facts for facts in case.facts if facts.incarnation == state.ledger.incarnation]
 
 
+def head_commit(state: RemediationState) -> int:
+    """The commit that the head stands at, by whichever of its two accounts is higher."""
+    made = [commit.number for commit in state.ledger.commits]
+    return max([state.ledger.commit, *(number for number in made if number <= COUNT_MOST)])
+
+
+def is_old_head(case: Case, state: RemediationState) -> bool:
+    """
+    Whether the head is an older copy that was put back: its history goes on after it.
+
+    A commit that lost its race sealed under the next number at most. A document that the head
+    points at is only removed once a newer head is written.
+    """
+    after = _latest_commit(case, state) - head_commit(state)
+    return after > 1 or (after == 1 and bool(sealed_keys(state) - {f.key for f in case.facts}))
+
+
+def _latest_commit(case: Case, state: RemediationState) -> int:
+    """The highest commit that sealed something of the task as it is."""
+    made = [number for f in _own(case, state) if not f.problem for number, _ in f.commits]
+    return max([number for number in made if number <= COUNT_MOST], default=0)
+
+
 def symptoms_of_history(case: Case, state: RemediationState) -> Iterator[Symptom]:
     """What is wrong with the sealed documents of a readable head."""
+    if is_old_head(case, state):
+        yield _cured(
+            SymptomKind.OLD_HEAD,
+            f"an older copy of its state was put back: it stands at commit {head_commit(state)}, and "
+            f"its history goes on to {_latest_commit(case, state)}",
+            Gravity.LOST,
+        )
     by_key = {facts.key: facts for facts in case.facts}
     ledger = state.ledger
     expected: set[str] = set()

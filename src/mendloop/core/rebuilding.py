@@ -9,16 +9,26 @@ counts for nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 
 import msgspec
 
 from mendloop.core.codec import decode_part
 from mendloop.core.compaction import entry_of, lookup_key, place_of
-from mendloop.core.diagnosis import Case, Gravity, SymptomKind, diagnose, symptoms_of_history
+from mendloop.core.diagnosis import (
+    Case,
+    Gravity,
+    SymptomKind,
+    diagnose,
+    head_commit,
+    is_old_head,
+    symptoms_of_history,
+)
 from mendloop.core.errors import DeserializationError
 from mendloop.core.evidence import Facts, members_of
 from mendloop.core.model import COUNT_MOST, Commit, FeedbackEntry, Finding, RemediationState
 from mendloop.core.outside import given_out
+from mendloop.core.run import Lease
 from mendloop.core.salvage import Salvaged
 from mendloop.core.sealed import Sealed
 from mendloop.core.sealing import Document, Seal, Sealer, open_counts_of, open_severity, pointers_of
@@ -35,8 +45,11 @@ _IN_HISTORY = frozenset(
         SymptomKind.COUNTS,
         SymptomKind.MISSING_CHUNK,
         SymptomKind.BROKEN_CHUNK,
+        SymptomKind.OLD_HEAD,
     }
 )
+_LOST_WITH_HEAD = "what only the newer state had: its latest findings and commits"
+
 _replace = msgspec.structs.replace
 
 
@@ -85,6 +98,7 @@ class Heap:
     Attributes:
         findings: By number.
         commits: By number.
+        is_ahead: Whether it goes on after the head, which is an older copy that was put back.
     """
 
     def __init__(self, case: Case, state: RemediationState, incarnation: str) -> None:
@@ -95,9 +109,12 @@ class Heap:
         self._incarnation = incarnation
         self._sealed_by: dict[tuple[str, int], int] = {}
         own = [facts for facts in case.facts if facts.incarnation == incarnation]
-        self._ids = {number: name for facts in own for number, name in facts.ids.items()}
+        # What follows in one document was decided on what stands before it: so that one was written.
+        self._ids = {number: name for facts in own for number, name in facts.commits[:-1]}
+        self._ids |= {number: name for facts in own for number, name in facts.ids.items()}
         self._ids |= {commit.number: commit.id for commit in state.ledger.commits}
-        self._last = state.ledger.commit or None
+        self._head = head_commit(state)
+        self.is_ahead = self._head > 0 and is_old_head(case, state)
 
     def add(self, body: bytes) -> None:
         """Take the rows of a document, as far as it is whole and counts."""
@@ -112,8 +129,20 @@ class Heap:
         except DeserializationError:
             return  # the diagnosis tells; what came before is whole
 
+    def without_newer(self, entries: Iterable[FeedbackEntry]) -> Iterator[FeedbackEntry]:
+        """Those of the head's *entries* that were not sealed in a newer version after it."""
+        newer = {
+            key
+            for number, row in self.findings.items()
+            if self._sealed_by["findings", number] > self._head
+            for key in row.keys
+        }
+        for entry in entries:
+            if not (self.is_ahead and lookup_key(entry.pr_comment_id) in newer):
+                yield entry
+
     def _counts(self, commit: int, commit_id: str) -> bool:
-        if self._last is not None and commit > self._last:
+        if self._head and commit > self._head and not self.is_ahead:
             return False
         return self._ids.get(commit, commit_id) == commit_id
 
@@ -134,7 +163,13 @@ class Heap:
 
 
 def rebuild(
-    case: Case, salvaged: Salvaged, heap: Heap | None, *, incarnation: str, token: str
+    case: Case,
+    salvaged: Salvaged,
+    heap: Heap | None,
+    *,
+    incarnation: str,
+    token: str,
+    now: datetime,
 ) -> Rebuilt:
     """
     Make a sound state.
@@ -145,17 +180,20 @@ def rebuild(
         heap: The rows of the history, where it is to be sealed anew; else None.
         incarnation: See `owner_of`.
         token: Fresh and random: the id of the commit that records the repair.
+        now: The time.
     """
     state = _numbered_on(case, salvaged.state, incarnation or token)
     if heap is None:
         return Rebuilt(state, (), salvaged.lost)
+    if heap.is_ahead:
+        state = _outliving(_numbered_as_they_came(state), now)
     before = state.ledger
-    lost = list(salvaged.lost)
-    entries = tuple(_named_again(state.feedback_history, heap.findings))
+    lost = [*salvaged.lost, *([_LOST_WITH_HEAD] if heap.is_ahead else [])]
+    entries = tuple(_named_again(heap.without_newer(state.feedback_history), heap.findings))
     places = (place_of(entry) for entry in entries)
     in_head = {place for place in places if place is not None and place <= COUNT_MOST}
-    lost += _lost("findings", case, state, heap.findings.keys() | in_head)
-    lost += _lost("commits", case, state, heap.commits.keys() | _numbers_of(before.commits))
+    lost += _lost("findings", case, state, heap, heap.findings.keys() | in_head)
+    lost += _lost("commits", case, state, heap, heap.commits.keys() | _numbers_of(before.commits))
     counts = [before.findings.count, *(n + 1 for n in (*heap.findings, *in_head))]
     count = max(number for number in counts if number <= COUNT_MOST)
     seal = Seal(case.task_id, before.incarnation, before.commit + 1, token)
@@ -172,6 +210,26 @@ def rebuild(
     )
     state = _replace(state, feedback_history=entries, mendloop=ledger)
     return Rebuilt(state, (*findings.documents, *log.documents), tuple(lost))
+
+
+def _numbered_as_they_came(state: RemediationState) -> RemediationState:
+    """Give findings the numbers that they were given later, in a head that none had left yet."""
+    if state.ledger.findings.count:
+        return state
+    entries = tuple(
+        _replace(entry, mendloop=_replace(entry.mendloop, place=number))
+        if isinstance(entry.mendloop, Finding)
+        else entry
+        for number, entry in enumerate(state.feedback_history)
+    )
+    return _replace(state, feedback_history=entries)
+
+
+def _outliving(state: RemediationState, now: datetime) -> RemediationState:
+    """Raise the generation of the lease above any that a run may still hold, so that it ends."""
+    lease = state.ledger.lease
+    raised = Lease(generation=max(lease.generation + 1, int(now.timestamp())), tree=lease.tree)
+    return _replace(state, mendloop=_replace(state.ledger, lease=raised))
 
 
 def _numbers_of(commits: Iterable[Commit]) -> frozenset[int]:
@@ -217,11 +275,13 @@ def _named_again(
             yield _replace(entry, mendloop=_replace(known, place=row.number))
 
 
-def _lost(part: str, case: Case, state: RemediationState, there: Iterable[int]) -> Iterator[str]:
+def _lost(
+    part: str, case: Case, state: RemediationState, heap: Heap, there: Iterable[int]
+) -> Iterator[str]:
     """Name the rows that are neither sealed nor in the head."""
     log = state.ledger.findings if part == "findings" else state.ledger.log
     numbers = sorted(set(there))
-    if pointers_of(log) or state.ledger.sealed:
+    if not heap.is_ahead and (pointers_of(log) or state.ledger.sealed):
         damaged = [s for s in symptoms_of_history(case, state) if s.part == part]
         spans = [(s.first, s.last) for s in damaged if s.gravity is Gravity.LOST]
     elif part == "findings":
