@@ -8,6 +8,9 @@ from typing import Any
 
 from mendloop.cleanup import Cleaner, CleanupReport, CleanupTerms, Tell
 from mendloop.core import commands
+from mendloop.core.names import check_task_id
+from mendloop.core.quarantine import Copy
+from mendloop.recovery import Recovery, Surgeon
 
 __all__ = ["Disposal"]
 
@@ -16,6 +19,7 @@ class Disposal(ABC):
     """The part of `mendloop.manager.StateManager` that takes tasks away and brings them back."""
 
     _cleaner: Cleaner
+    _surgeon: Surgeon
 
     @abstractmethod
     async def submit(
@@ -42,6 +46,32 @@ class Disposal(ABC):
             ValidationError: It is not deleted.
         """
         await self.submit(task_id, commands.Restore())
+
+    async def restore_from(self, task_id: str, name: str) -> Recovery:
+        """
+        Put the state that is in a copy in the place of the task's, which is copied aside first.
+
+        Findings and commits that came since stay. No counter is lowered; a run that held the task
+        when the copy was made does not hold it again; a deleted task is deleted no more.
+
+        Args:
+            name: Of the copy, as `list_copies` tells it.
+
+        Returns:
+            What could not be read of the copy, or is missing in the history.
+
+        Raises:
+            StateNotFound: There is no such copy.
+            ValidationError: It is none of a state of this very task.
+            ReadOnlyState: A newer version wrote it, or what is there.
+            StateDeleted: The removal of the task has begun.
+            LeaseHeld: A run is under way.
+        """
+        return await self._surgeon.restore(check_task_id(task_id), name)
+
+    async def list_copies(self, task_id: str) -> tuple[Copy, ...]:
+        """List the copies that were set aside of the task, without their content, newest first."""
+        return await self._surgeon.copies(check_task_id(task_id))
 
     async def hold(self, task_id: str, *, reason: str) -> None:
         """Keep the task from every cleanup, for ever."""

@@ -29,13 +29,14 @@ from mendloop.core.errors import (
     StoreUnavailable,
 )
 from mendloop.core.model import Change, RemediationState
-from mendloop.core.names import HEAD, QUARANTINE, head_name
+from mendloop.core.names import HEAD, head_name
 from mendloop.core.outside import outside_change
 from mendloop.core.shelf import Held, Pointer, Unreadable
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
-from mendloop.heads import set_aside, write_head
+from mendloop.heads import write_head
 from mendloop.history import SealedHistory
+from mendloop.quarantine import Quarantine
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.port import Document, Store
 from mendloop.telemetry import Telemetry
@@ -92,6 +93,7 @@ class GroupCommitter:
         self._clock = clock
         self._redact = redact
         self._deadline_seconds = deadline_seconds
+        self._quarantine = Quarantine(store, clock=clock, redact=redact)
         self._sealed = SealedStore(store)
         self.history = SealedHistory(store, self._sealed)
         self._queues: dict[str, deque[_Waiting]] = {}
@@ -212,8 +214,8 @@ class GroupCommitter:
         try:
             return _to_write(document, task_id)
         except DeserializationError as error:
-            key = await set_aside(self._store, task_id, document.body)
-            kept = f"it is left as it is, with a copy kept as {QUARANTINE}.{key}"
+            name = await self._quarantine.set_aside(task_id, document, reason=str(error))
+            kept = f"it is left as it is, with a copy kept as {name}"
             repair = f"`mendloop doctor {task_id} --repair` makes it right"
             error.args = (f"{error}; {kept}; {repair}",)
             raise

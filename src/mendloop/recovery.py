@@ -1,7 +1,8 @@
 """
-Finding out what is wrong with a task, and making a sound state again out of what is left of it.
+Finding out what is wrong with a task, and making a sound state again out of what is left of it, or
+out of a copy that was set aside.
 
-Copies of what is damaged are set aside first. The state is then written on the revision that it was
+Copies of what is damaged or replaced are set aside first. The state is then written on the revision that it was
 read with, so that of two repairs at once one does it, and the other finds nothing left to do.
 """
 
@@ -21,12 +22,15 @@ from mendloop.core.diagnosis import Case, Diagnosis, diagnose, no_task, state_of
 from mendloop.core.errors import DocumentExists, RevisionConflict, StateError, StateNotFound
 from mendloop.core.evidence import Facts, facts_of
 from mendloop.core.model import RemediationState
-from mendloop.core.names import CHUNK, HEAD, HEADLESS, QUARANTINE, head_name, task_of_head
+from mendloop.core.names import CHUNK, HEAD, HEADLESS, head_name, task_of_head
+from mendloop.core.quarantine import Copy, check_is_of_state
 from mendloop.core.rebuilding import Heap, Rebuilt, is_history_to_be_sealed_anew, owner_of, rebuild
-from mendloop.core.salvage import salvage
+from mendloop.core.reinstating import is_reinstated, reinstated
+from mendloop.core.salvage import Salvaged, salvage
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
-from mendloop.heads import set_aside, write_head
+from mendloop.heads import write_head
+from mendloop.quarantine import Quarantine
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Remembering, Store
@@ -44,7 +48,7 @@ _TRIES = 20
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What came of a repair.
+    What came of a repair, or of a restore from a copy.
 
     Attributes:
         task_id: The task.
@@ -52,7 +56,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
         is_changed: Whether there was anything to do.
         repaired: What was wrong, in words.
         lost: What could not be brought back.
-        quarantined: Names of the copies of what was damaged.
+        quarantined: Names of the copies of what was damaged or replaced.
     """
 
     task_id: str
@@ -85,6 +89,7 @@ class Surgeon:
             door: How it came in, for the history.
         """
         self._store = store
+        self._quarantine = Quarantine(store, clock=clock, redact=redact)
         self._sealed = SealedStore(store)
         self._clock = clock
         self._redact = redact
@@ -139,26 +144,55 @@ class Surgeon:
                 continue
         raise _restless(task_id)
 
+    async def restore(self, task_id: str, name: str) -> Recovery:
+        """
+        See `mendloop.disposal.Disposal.restore_from`.
+
+        Raises:
+            StateNotFound: There is no such copy.
+            ValidationError: It is none of a state of this very task.
+            ReadOnlyState: A newer version wrote it, or what is there.
+            StateDeleted: The removal of the task has begun.
+            LeaseHeld: A run is under way.
+            RevisionConflict: The task did not stand still for long enough.
+        """
+        copy = await self._quarantine.find(task_id, name)
+        check_is_of_state(task_id, copy)
+        for _ in range(_TRIES):
+            examined = await self._stand_still(task_id, await self._head_of(task_id))
+            try:
+                return await self._reinstate(examined, copy)
+            except (RevisionConflict, DocumentExists):
+                continue
+        raise _restless(task_id)
+
+    async def copies(self, task_id: str) -> tuple[Copy, ...]:
+        """See `mendloop.disposal.Disposal.list_copies`."""
+        return await self._quarantine.copies(task_id)
+
     async def _head_of(self, task_id: str) -> Document | None:
         return await self._store.get(HEAD, head_name(task_id))
 
     async def _examine(self, task_id: str, head: Document | None) -> _Examined:
-        """Read all that is stored of a task whose *head* was just read, while it stands still."""
-        for _ in range(_TRIES):
-            examined = await self._read(task_id, head)
-            again = head if examined.diagnosis.is_sound else await self._head_of(task_id)
-            if (again and again.revision) == (head and head.revision):
-                break
-            head = again
-        else:
-            raise _restless(task_id)
-        if head is None and not examined.case.facts:
+        """Read all that is stored of a task of which there is something."""
+        examined = await self._stand_still(task_id, head)
+        if examined.head is None and not examined.case.facts:
             raise StateNotFound(
                 f"nothing is stored of task {task_id}, neither a state nor a history: if there was "
                 "such a task, put it back from a copy",
                 task_id=task_id,
             )
         return examined
+
+    async def _stand_still(self, task_id: str, head: Document | None) -> _Examined:
+        """Read all that is stored of a task whose *head* was just read, of one moment."""
+        for _ in range(_TRIES):
+            examined = await self._read(task_id, head)
+            again = head if examined.diagnosis.is_sound else await self._head_of(task_id)
+            if (again and again.revision) == (head and head.revision):
+                return examined
+            head = again
+        raise _restless(task_id)
 
     async def _read(self, task_id: str, head: Document | None) -> _Examined:
         found: dict[str, Facts] = {}
@@ -183,23 +217,67 @@ class Surgeon:
         return _Examined(head, case, tuple(revisions), diagnose(case))
 
     async def _repair(self, examined: _Examined) -> Recovery:
-        """Set aside, rebuild, write; what nothing points at any more goes last."""
-        head, case = examined.head, await self._with_remembered(examined)
-        now = self._clock.now()
-        salvaged = salvage(case, now=now)
+        """Set aside what is damaged, and make the task sound."""
+        case = await self._with_remembered(examined)
+        salvaged = salvage(case, now=self._clock.now())
+        symptoms = tuple(symptom.what for symptom in examined.diagnosis.symptoms)
         incarnation = owner_of(case, salvaged.state)
-        token = secrets.token_hex(8)
-        quarantined = await self._set_aside(examined, incarnation)
+        command = commands.Recover(
+            repaired=symptoms,
+            lost=(),
+            quarantined=await self._set_aside(examined, incarnation, "; ".join(symptoms)),
+        )
         heap: Heap | None = None
         if is_history_to_be_sealed_anew(case):
             heap = Heap(case, salvaged.state, incarnation)
-            await self._fill(heap, case, incarnation)
-        rebuilt = rebuild(case, salvaged, heap, incarnation=incarnation, token=token, now=now)
+        return await self._rewrite(examined.head, case, salvaged, heap, command)
+
+    async def _reinstate(self, examined: _Examined, copy: Copy) -> Recovery:
+        """Set aside what is there, and have the copy take its place."""
+        case = await self._with_remembered(examined)
+        now = self._clock.now()
+        if is_reinstated(case, copy.name):
+            return await self._finish_again(case)
+        there = salvage(case, now=now)
+        copied = msgspec.structs.replace(case, body=copy.body, fields=copy.fields)
+        salvaged = reinstated(salvage(copied, now=now), case, there, now=now)
+        incarnation = salvaged.state.ledger.incarnation
         command = commands.Recover(
-            repaired=tuple(symptom.what for symptom in examined.diagnosis.symptoms),
-            lost=rebuilt.lost,
-            quarantined=quarantined,
+            repaired=(),
+            lost=(),
+            quarantined=await self._set_aside(
+                examined, incarnation, f"replaced by a restore from {copy.name}"
+            ),
+            source=copy.name,
         )
+        heap = Heap(case, salvaged.state, incarnation)
+        return await self._rewrite(examined.head, copied, salvaged, heap, command)
+
+    async def _finish_again(self, case: Case) -> Recovery:
+        """Remove what a restore that was cut short has left behind."""
+        state = state_of(case)
+        assert isinstance(state, RemediationState)  # noqa: S101 - it was restored
+        left = _own_keys(case, state.ledger.incarnation) - sealed_keys(state)
+        await self._sealed.discard(sorted(left))
+        return Recovery(task_id=case.task_id, iteration=state.iteration)
+
+    async def _rewrite(
+        self,
+        head: Document | None,
+        case: Case,
+        salvaged: Salvaged,
+        heap: Heap | None,
+        command: commands.Recover,
+    ) -> Recovery:
+        """Rebuild, write; what nothing points at any more goes last."""
+        incarnation = owner_of(case, salvaged.state)
+        token = secrets.token_hex(8)
+        if heap is not None:
+            await self._fill(heap, case, incarnation)
+        rebuilt = rebuild(
+            case, salvaged, heap, incarnation=incarnation, token=token, now=self._clock.now()
+        )
+        command = msgspec.structs.replace(command, lost=rebuilt.lost)
         done = await self._recorded(rebuilt, command, token)
         assert done.state is not None  # noqa: S101 - there was one before
         needed = sealed_keys(done.state)
@@ -217,7 +295,7 @@ class Surgeon:
             is_changed=True,
             repaired=command.repaired,
             lost=command.lost,
-            quarantined=quarantined,
+            quarantined=command.quarantined,
         )
 
     async def _with_remembered(self, examined: _Examined) -> Case:
@@ -230,19 +308,27 @@ class Surgeon:
             return case
         return msgspec.structs.replace(case, body=head.body, fields=head.fields)
 
-    async def _set_aside(self, examined: _Examined, incarnation: str) -> tuple[str, ...]:
-        """Copy what is damaged; returns the names of the copies."""
-        case, keys = examined.case, []
-        if case.body is not None:
-            keys.append(await set_aside(self._store, case.task_id, case.body))
+    async def _set_aside(
+        self, examined: _Examined, incarnation: str, reason: str
+    ) -> tuple[str, ...]:
+        """Copy the head, and what is damaged of the history; returns the names of the copies."""
+        case, names = examined.case, []
+        if examined.head is not None:
+            names.append(
+                await self._quarantine.set_aside(case.task_id, examined.head, reason=reason)
+            )
             reach("head-set-aside")
         own = _own_keys(case, incarnation)
         for facts in case.facts:
             if facts.problem and facts.key in own:
                 document = await self._store.get(CHUNK, facts.key)
                 if document is not None:
-                    keys.append(await set_aside(self._store, case.task_id, document.body))
-        return tuple(f"{QUARANTINE}.{key}" for key in keys)
+                    names.append(
+                        await self._quarantine.set_aside(
+                            case.task_id, document, reason=facts.problem
+                        )
+                    )
+        return tuple(names)
 
     async def _forget_headless(self, task_id: str) -> None:
         """Let the time that a history is kept without its head begin anew, should that go again."""

@@ -21,6 +21,7 @@ from mendloop.core.errors import (
 )
 from mendloop.core.model import Ledger, RemediationState
 from mendloop.core.names import CHUNK, HEAD, chunk_prefix, head_name
+from mendloop.core.quarantine import MADE_AT
 from mendloop.core.sealing import commit_of
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
@@ -41,9 +42,6 @@ __all__ = [
 
 LARGE_A_PAGE = 16
 """Chunks and quarantined copies have up to 1 MiB each, and a page of them is in memory at once."""
-
-MADE_AT = "made_at"
-"""Field of what is kept for a while: since when it is."""
 
 
 async def remove_chunks(store: Store, task_id: str, chunks: list[Document]) -> Document | None:
@@ -185,6 +183,8 @@ async def _orphans(
     # Chunks of an earlier task of this id stay until the task goes: its head may come back.
     prefix = chunk_prefix(state.task_id, ledger.incarnation)
     wanted = await history.chunk_keys(state)
+    if wanted - {chunk.key for chunk in chunks}:
+        return []
     orphans = [c for c in chunks if c.key.startswith(prefix) and c.key not in wanted]
     for orphan in orphans:
         # A commit that lost its race has at most the next number: a higher one means that somebody

@@ -17,7 +17,8 @@ from mendloop.core.bundle import Verdict
 from mendloop.core.codec import decode_head, encode_state
 from mendloop.core.errors import LeaseHeld, StateExists, StateNotFound, StoreFull
 from mendloop.core.model import FeedbackEntry, Settings
-from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, quarantine_key
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
+from mendloop.core.quarantine import copy_key
 from mendloop.exporting import Exporter
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document, Store
@@ -71,7 +72,7 @@ async def test_what_cannot_be_read_is_moved_as_it_is(open_store: OpenStore, port
     labels = {"task-id": "42", "team": "x"}
     await one.create(HEAD, head_name("42"), NEWER, fields={"iteration": "3"}, labels=labels)
     await one.create(HEAD, head_name("cut"), b'{"task_id":"cut"', labels={"task-id": "cut"})
-    key = quarantine_key("cut", b"\xff\x00")
+    key = copy_key("cut", b"\xff\x00", {})
     await one.create(QUARANTINE, key, b"\xff\x00", labels={"task-id": "cut"})
     await porter.fill(one, 2)
     lost = await one.get(HEAD, head_name("job-1"))

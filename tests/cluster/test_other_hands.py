@@ -16,9 +16,8 @@ from states import entry
 
 from controlplane import Cluster
 from mendloop.core.errors import DeserializationError
-from mendloop.core.names import HEAD, QUARANTINE, head_name, quarantine_key
+from mendloop.core.names import HEAD, head_name
 from mendloop.manager import StateManager
-from mendloop.stores.configmap_objects import object_name
 from mendloop.stores.port import Store
 
 NAME = head_name("t")
@@ -214,14 +213,18 @@ async def test_a_bad_edit_is_copied_aside_and_left(
     if is_seen:
         await eventually(lambda: getattr(store.peek(HEAD, NAME), "body", None) == body)
     for _ in range(2):
-        with pytest.raises(DeserializationError, match=quarantine_key("t", body)):
+        with pytest.raises(DeserializationError, match=r"kept as quarantine\.task-t-") as refused:
             await manager.increment_iteration("t")
     with pytest.raises(DeserializationError):
         await manager.append_feedback("t", entry("c1"))
 
-    kept = person.read(object_name(QUARANTINE, quarantine_key("t", body)))
+    [copy] = await manager.list_copies("t")
+    kept = person.read(copy.name)
+    beside = {name: text for name, text in before["data"].items() if name != "state.json"}
     assert before == person.read(NAME)
+    assert copy.name in str(refused.value)
     assert body == base64.b64decode(kept["binaryData"].get("body", ""))
+    assert {"data": beside} == json.loads(kept["data"]["beside"])
 
 
 async def test_a_mended_state_goes_on(manager: StateManager, person: Person) -> None:

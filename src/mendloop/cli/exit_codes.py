@@ -54,7 +54,8 @@ MEANINGS = {
     ExitCode.NO_ACCESS: "no access to the store: its configuration, the credentials or the permissions "
     "are wrong",
     ExitCode.SYSTEM_REFUSED: "the system refused: standard output is full, or the like; run it again",
-    ExitCode.UNSOUND: "of `doctor`: something is wrong with a task, or was lost from it",
+    ExitCode.UNSOUND: "of `doctor` and `restore --from`: something is wrong with a task, or was lost "
+    "from it",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C (SIGINT); run it again to go on",
     ExitCode.TERMINATED_BY_SIGNAL: "ended by SIGTERM; run it again to go on",
 }

@@ -219,7 +219,9 @@ def _say_feedback(facts: dict[str, Any]) -> str:
 
 def _say_recover(facts: dict[str, Any]) -> str:
     lost = ", ".join(map(str, facts.get("lost", ())))
-    return f"repaired at iteration {facts.get('iteration')}; lost: {lost or 'nothing'}"
+    source = facts.get("source")
+    did = f"restored from {source}" if source else "repaired"
+    return f"{did} at iteration {facts.get('iteration')}; lost: {lost or 'nothing'}"
 
 
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {

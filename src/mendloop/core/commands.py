@@ -269,11 +269,13 @@ class Recover(msgspec.Struct, frozen=True, kw_only=True):
         repaired: What was wrong, in words.
         lost: What could not be brought back.
         quarantined: Names of the copies of what was damaged.
+        source: Name of the copy that the state was restored from, or "".
     """
 
     repaired: tuple[str, ...]
     lost: tuple[str, ...]
     quarantined: tuple[str, ...]
+    source: str = ""
 
 
 class Delete(msgspec.Struct, frozen=True, kw_only=True):

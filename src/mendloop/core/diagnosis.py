@@ -72,6 +72,7 @@ class SymptomKind(StrEnum):
     ORPHAN = "orphan"
     MISNAMED = "misnamed"
     ABANDONED = "abandoned"
+    LEAVING = "leaving"
 
 
 class Symptom(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +185,9 @@ def _symptoms(case: Case) -> Iterator[Symptom]:
             "another program wrote it and dropped what mendloop keeps; its history is there",
             Gravity.LOST,
         )
+    elif state.ledger.deleted is not None and state.ledger.deleted.is_final:
+        what = "its removal has begun, and not all of its history is there any more"
+        yield _note(SymptomKind.LEAVING, what, "`mendloop cleanup` removes the rest")
     else:
         yield from _contradictions(case, state)
         yield from symptoms_of_history(case, state)

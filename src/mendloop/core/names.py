@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from mendloop.core.errors import ValidationError
@@ -19,7 +18,6 @@ __all__ = [
     "chunk_key",
     "chunk_prefix",
     "head_name",
-    "quarantine_key",
     "started_iteration",
     "started_key",
     "task_of_head",
@@ -32,7 +30,7 @@ CHUNK = "chunk"
 """Kind of the documents that hold sealed history."""
 
 QUARANTINE = "quarantine"
-"""Kind of the documents that hold damaged heads, byte for byte."""
+"""Kind of the documents that hold copies of what was damaged or replaced, byte for byte."""
 
 HEADLESS = "headless"
 """Kind of the documents that say since when a task's head is gone; each has the key of that head."""
@@ -96,11 +94,6 @@ def chunk_key(task_id: str, incarnation: str, first: int, digest: str) -> str:
 def chunk_prefix(task_id: str, incarnation: str) -> str:
     """What the keys of all sealed chunks of one incarnation of a task begin with."""
     return f"task-{task_id}-history-{incarnation}-"
-
-
-def quarantine_key(task_id: str, body: bytes) -> str:
-    """The key of a copy of a damaged head: the same damage is kept once."""
-    return f"task-{task_id}-quarantine-{hashlib.sha256(body).hexdigest()[:16]}"
 
 
 def started_key(iteration: int) -> str:

@@ -14,6 +14,7 @@ from datetime import datetime
 import msgspec
 
 from mendloop.core.codec import decode_part
+from mendloop.core.commits import row_of_commit
 from mendloop.core.compaction import entry_of, lookup_key, place_of
 from mendloop.core.diagnosis import (
     Case,
@@ -188,6 +189,8 @@ def rebuild(
     if heap.is_ahead:
         state = _outliving(_numbered_as_they_came(state), now)
     before = state.ledger
+    latest = _latest(before.commits, before.commit)
+    older = {c.number: row_of_commit(c) for c in before.commits[: -len(latest) or None]}
     lost = [*salvaged.lost, *([_LOST_WITH_HEAD] if heap.is_ahead else [])]
     entries = tuple(_named_again(heap.without_newer(state.feedback_history), heap.findings))
     places = (place_of(entry) for entry in entries)
@@ -198,12 +201,13 @@ def rebuild(
     count = max(number for number in counts if number <= COUNT_MOST)
     seal = Seal(case.task_id, before.incarnation, before.commit + 1, token)
     findings = _sealer("findings", heap.findings, count, seal)
-    commits = {n: row for n, row in heap.commits.items() if n not in _numbers_of(before.commits)}
+    commits = {n: r for n, r in (older | heap.commits).items() if n not in _numbers_of(latest)}
     log = _sealer("commits", commits, 0, seal)
     outside = (open_severity(row) for n, row in heap.findings.items() if n not in in_head)
     still_open = open_counts_of(severity for severity in outside if severity is not None)
     ledger = _replace(
         before,
+        commits=latest,
         findings=_replace(findings.sealed, open=still_open),
         log=log.sealed,
         sealed=(),
@@ -230,6 +234,14 @@ def _outliving(state: RemediationState, now: datetime) -> RemediationState:
     lease = state.ledger.lease
     raised = Lease(generation=max(lease.generation + 1, int(now.timestamp())), tree=lease.tree)
     return _replace(state, mendloop=_replace(state.ledger, lease=raised))
+
+
+def _latest(commits: tuple[Commit, ...], last: int) -> tuple[Commit, ...]:
+    """Those of *commits* that lead up to *last* without a gap: the head keeps no others."""
+    first = len(commits)
+    while first and commits[first - 1].number == last - (len(commits) - first):
+        first -= 1
+    return commits[first:]
 
 
 def _numbers_of(commits: Iterable[Commit]) -> frozenset[int]:
@@ -263,14 +275,15 @@ def _numbered_on(case: Case, state: RemediationState, incarnation: str) -> Remed
 def _named_again(
     entries: Iterable[FeedbackEntry], rows: Mapping[int, Row]
 ) -> Iterable[FeedbackEntry]:
-    """Give back what mendloop kept of the findings that another program dropped it from."""
+    """Give back what mendloop kept of the findings that lack it, and the numbers of sealed ones."""
     by_key = {key: row for row in rows.values() for key in row.keys}
     for entry in entries:
         row = by_key.get(lookup_key(entry.pr_comment_id))
-        if isinstance(entry.mendloop, Finding) or row is None:
+        own = entry.mendloop
+        if row is None or (isinstance(own, Finding) and own.place is not None):
             yield entry
             continue
-        known = entry_of(row).mendloop
+        known = own if isinstance(own, Finding) else entry_of(row).mendloop
         if isinstance(known, Finding):
             yield _replace(entry, mendloop=_replace(known, place=row.number))
 

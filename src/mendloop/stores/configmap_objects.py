@@ -73,12 +73,10 @@ class Read(Document, frozen=True, kw_only=True):
     Attributes:
         managed: The object's managedFields, as JSON: who owns what of it.
         is_leaving: Whether it was deleted, and a finalizer holds it.
-        others_binary: The binary data in it that is none of ours: how large each is.
     """
 
     managed: bytes
     is_leaving: bool
-    others_binary: dict[str, int]
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -166,10 +164,9 @@ def from_object(kind: str, raw: bytes) -> Read:
             f"the ConfigMap {meta.name} has the label {_KIND}={found_kind}, and its name is that "
             f"of a {kind}: correct the label, or remove the ConfigMap"
         )
-    if kind == HEAD:
-        body = texts[_HEAD_BODY].encode() if _HEAD_BODY in texts else blobs.get(_HEAD_BODY, b"")
-    else:
-        body = blobs.get(_BODY, b"")
+    own = _HEAD_BODY if kind == HEAD else _BODY
+    is_text = kind == HEAD and own in texts
+    body = texts[own].encode() if is_text else blobs.get(own, b"")
     return Read(
         kind=kind,
         key=key_of(kind, meta.name),
@@ -180,7 +177,7 @@ def from_object(kind: str, raw: bytes) -> Read:
         obstacle=_obstacle(meta, [n for n in _HEAD_DATA if n in blobs] if kind == HEAD else []),
         managed=bytes(meta.managed_fields),
         is_leaving=meta.deletion_timestamp is not None,
-        others_binary={n: len(b) for n, b in blobs.items() if kind == HEAD or n != _BODY},
+        blobs={name: blob for name, blob in blobs.items() if name != own},
     )
 
 
@@ -240,8 +237,8 @@ def as_apply(
     draft["metadata"] |= {"uid": version.uid, "resourceVersion": version.resource_version}
     draft["metadata"].setdefault("annotations", {})[_WRITE] = secrets.token_hex(4)
     others = {n: len(v.encode()) for n, v in document.fields.items() if n not in draft["data"]}
-    name = f"{document.kind} {document.key}"
-    return _encoded(name, draft, others=others | document.others_binary)
+    blobs = {name: len(blob) for name, blob in document.blobs.items()}
+    return _encoded(f"{document.kind} {document.key}", draft, others=others | blobs)
 
 
 def as_delete(document: Document) -> bytes:

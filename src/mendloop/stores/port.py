@@ -30,6 +30,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         fields: A few small texts beside the payload that a person or a repair can read without it.
         labels: A few small texts that `Store.list` can select by.
         obstacle: Why no write goes into it as it stands, and what to do about it; "" where one does.
+        blobs: Binary values that others keep beside the payload; no write changes them.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     fields: Mapping[str, str]
     labels: Mapping[str, str]
     obstacle: str = ""
+    blobs: Mapping[str, bytes] = {}
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

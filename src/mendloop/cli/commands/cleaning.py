@@ -110,10 +110,32 @@ def delete(session: Session, task_id: str, reason: str) -> None:
 
 @click.command
 @task_argument
+@click.option(
+    "--from",
+    "source",
+    metavar="COPY",
+    help="Put the state in this copy in the place of the task's, which is copied aside first.",
+)
+@click.option("--list", "is_list", is_flag=True, help="Only list the copies of the task.")
 @shared_options
 @click.pass_obj
-def restore(session: Session, task_id: str) -> None:
-    """Bring a deleted task back, as it was."""
+def restore(session: Session, task_id: str, *, source: str | None, is_list: bool) -> int:
+    """
+    Bring a deleted task back, as it was; or with --from one that was set aside, damaged or replaced.
+
+    With --from, findings and history that came since stay, and no counter is lowered. The exit code
+    is 17 where something could not be brought back.
+    """
+    if source is not None and is_list:
+        raise click.UsageError("--list only lists the copies: leave --from away")
+    if is_list:
+        return _list_copies(session, task_id)
+    if source is not None:
+        return _restore_from(session, task_id, source)
+    return _restore_deleted(session, task_id)
+
+
+def _restore_deleted(session: Session, task_id: str) -> int:
     from mendloop.cli.composition import with_manager
     from mendloop.cli.printing import emit, print_line
 
@@ -123,6 +145,49 @@ def restore(session: Session, task_id: str) -> None:
         {"task_id": task_id, "is_deleted": False},
         lambda: print_line(f"{task_id} is back as it was"),
     )
+    return ExitCode.OK
+
+
+def _list_copies(session: Session, task_id: str) -> int:
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit, print_line, print_table
+    from mendloop.core.codec import rfc3339
+
+    copies = with_manager(session, lambda manager: manager.list_copies(task_id))
+    names = ("name", "of", "made_at", "reason", "size_bytes")
+    rows = [{name: getattr(copy, name) for name in names} for copy in copies]
+
+    def show() -> None:
+        if not copies:
+            print_line(f"there are no copies of {task_id}")
+            return
+        told = [
+            [c.name, c.of, rfc3339(c.made_at) if c.made_at else "", str(c.size_bytes), c.reason]
+            for c in copies
+        ]
+        print_table(session, ["copy", "of", "made", "bytes", "why"], told)
+
+    emit(session, {"task_id": task_id, "copies": rows}, show)
+    return ExitCode.OK
+
+
+def _restore_from(session: Session, task_id: str, source: str) -> int:
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit, print_line
+
+    recovery = with_manager(session, lambda manager: manager.restore_from(task_id, source))
+
+    def show() -> None:
+        if not recovery.is_changed:
+            print_line(f"{task_id} was restored from {source} already, and is as it was then")
+            return
+        lost = "; ".join(recovery.lost) or "nothing"
+        print_line(f"{task_id} is restored, at iteration {recovery.iteration}; lost: {lost}")
+        for name in recovery.quarantined:
+            print_line(f"a copy of what was there is kept as {name}")
+
+    emit(session, recovery, show)
+    return ExitCode.UNSOUND if recovery.lost else ExitCode.OK
 
 
 @click.command

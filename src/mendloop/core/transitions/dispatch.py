@@ -56,8 +56,14 @@ _TRANSITIONS: dict[type[Any], tuple[str, Callable[..., Transition]]] = {
     commands.EndHold: ("end_hold", deletion.end_hold),
 }
 
-_OF_DELETED = (commands.Delete, commands.Restore, commands.BeginRemoval, commands.Bury)
-"""All that a deleted task answers."""
+_OF_DELETED = (
+    commands.Delete,
+    commands.Restore,
+    commands.BeginRemoval,
+    commands.Bury,
+    commands.Recover,
+)
+"""All that a deleted task answers; a repair leaves it deleted."""
 
 
 def transition(state: RemediationState | None, command: Command, context: Context) -> Transition:

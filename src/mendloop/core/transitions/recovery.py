@@ -28,7 +28,7 @@ def recover(state: RemediationState | None, command: Recover, context: Context) 
         "repaired": _told(command.repaired, context),
         "lost": lost,
         "quarantined": list(command.quarantined[:_LINES_KEPT]),
-    }
+    } | ({"source": command.source} if command.source else {})
     return Transition(
         state=revise(
             state,
