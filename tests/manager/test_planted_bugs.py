@@ -18,7 +18,8 @@ from states import entry, holder
 
 from mendloop.core import commands
 from mendloop.core.errors import LeaseLost, StateError, StateExists
-from mendloop.core.model import Ledger, Settings, StepKind
+from mendloop.core.model import Ledger, Settings
+from mendloop.core.vocabulary import StepKind
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document, Store
 

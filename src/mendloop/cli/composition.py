@@ -27,6 +27,7 @@ __all__ = [
     "WorkFolder",
     "lock_folder",
     "make_runner",
+    "needed_by",
     "open_manager",
     "open_shared",
     "own_files",
@@ -36,6 +37,22 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+
+
+@contextlib.contextmanager
+def needed_by(what: str, *, extra: str) -> Iterator[None]:
+    """
+    Say how to get the packages that an import inside the block turns out to lack.
+
+    Raises:
+        click.UsageError: One is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise click.UsageError(
+            f"{what} needs {error.name}: pip install 'mendloop[{extra}]'"
+        ) from error
 
 
 async def _open_sqlite(session: Session, place: str, *, must_exist: bool) -> Store:
@@ -58,10 +75,10 @@ async def _open_kubernetes(
     *,
     must_exist: bool,  # noqa: ARG001 - a namespace is there, or a write says that it is not
 ) -> Store:
-    access = await _load_access(session, place)
-    from mendloop.stores.configmap import open_configmaps
+    with needed_by("the store kubernetes", extra="kubernetes"):
+        from mendloop.stores.configmap import open_configmaps
 
-    return open_configmaps(access)
+    return open_configmaps(await _load_access(session, place))
 
 
 async def _load_access(session: Session, place: str) -> Access:
@@ -69,12 +86,8 @@ async def _load_access(session: Session, place: str) -> Access:
         raise click.UsageError(
             f"two namespaces: {place!a} in the store, and {session.namespace!a}; name one"
         )
-    try:
+    with needed_by("the store kubernetes", extra="kubernetes"):
         from mendloop.kube.access import load_access
-    except ModuleNotFoundError as error:
-        raise click.UsageError(
-            f"the store kubernetes needs {error.name}: pip install 'mendloop[kubernetes]'"
-        ) from error
     access = await load_access(
         kubeconfig=session.kubeconfig or None,
         context=session.context or None,
@@ -223,10 +236,10 @@ async def open_shared(session: Session, *, leader: str) -> AsyncIterator[tuple[S
             stack.push_async_callback(store.close)
             yield store, StoredLeases(store, leader)
             return
-        from mendloop.kube.api import Api
-        from mendloop.kube.leases import KubernetesLeases
-        from mendloop.stores.configmap import open_configmaps
-
+        with needed_by("the store kubernetes", extra="kubernetes"):
+            from mendloop.kube.api import Api
+            from mendloop.kube.leases import KubernetesLeases
+            from mendloop.stores.configmap import open_configmaps
         store = open_configmaps(await _load_access(session, place), is_watching=True)
         stack.push_async_callback(store.close)
         api = Api(await _load_access(session, place))

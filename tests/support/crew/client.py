@@ -21,7 +21,7 @@ from crew.processes import Plan
 from crew.records import Doing, Log, Seen, read_records
 from crew.stores import open_spec
 from mendloop.core.errors import OutcomeUnknown, StoreUnavailable
-from mendloop.core.model import FeedbackEntry, RemediationState
+from mendloop.core.model import FeedbackEntry
 from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.manager import StateManager
 
@@ -114,25 +114,23 @@ class Client:
 
     async def _read(self, wish: Wish) -> None:
         if wish.doing == "look":
-            state = await self._look(wish.task_id)
-        else:
-            state = self._manager.cached_state(wish.task_id)
-        if state is not None:
-            self._log.answered(wish.name, state=state)
+            await self._look(wish)
+        elif state := self._manager.cached_state(wish.task_id):
+            self._log.saw(wish.name, state, state.feedback_history)
 
-    async def _look(self, task_id: str) -> RemediationState | None:
+    async def _look(self, wish: Wish) -> None:
         while True:
             try:
-                state = await self._manager.get_state(task_id)
+                state = await self._manager.get_state(wish.task_id)
                 if state is None:
-                    return None
+                    return
                 # What came after that state is left out: it is told of that one.
-                found = await self._manager.get_feedback_history(task_id)
-                return msgspec.structs.replace(
-                    state, feedback_history=found[: state.findings_total]
-                )
+                found = await self._manager.get_feedback_history(wish.task_id)
             except StoreUnavailable:
                 await self._pause()
+            else:
+                self._log.saw(wish.name, state, found[: state.findings_total])
+                return
 
     async def _pause(self) -> None:
         """Before the next try; without whoever started this process there is none."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from mendloop.core.model import RemediationState
+from mendloop.core.model import FeedbackEntry, RemediationState
 
 __all__ = ["Answer", "Denial", "Log", "Question", "Seen", "digests_of", "read_records"]
 
@@ -89,16 +89,14 @@ class Log:
     def asked(self, name: str, task_id: str, doing: Doing, process: str) -> None:
         self._write(Question(name, task_id, doing, process, time.monotonic_ns()))
 
-    def answered(
-        self, name: str, *, number: int = 0, state: RemediationState | None = None, tries: int = 1
-    ) -> None:
-        at = time.monotonic_ns()
-        answer = Answer(name, self._life, at, number, tries=tries)
-        if state is not None:
-            answer.number, answer.findings = state.iteration, state.findings_total
-            if len(state.feedback_history) == answer.findings:  # else some have left the head
-                answer.digest = digests_of(state)[-1]
-        self._write(answer)
+    def answered(self, name: str, *, number: int = 0, tries: int = 1) -> None:
+        self._write(Answer(name, self._life, time.monotonic_ns(), number, tries=tries))
+
+    def saw(self, name: str, state: RemediationState, findings: Sequence[FeedbackEntry]) -> None:
+        """A state was told, and findings of it: all, or else some have left its head."""
+        at, total = time.monotonic_ns(), state.findings_total
+        digest = digests_of(findings)[-1] if len(findings) == total else ""
+        self._write(Answer(name, self._life, at, state.iteration, findings=total, digest=digest))
 
     def denied(self, name: str) -> None:
         self._write(Denial(name))
@@ -111,11 +109,11 @@ class Log:
         assert len(line) == os.write(self._file, line)
 
 
-def digests_of(state: RemediationState) -> list[str]:
+def digests_of(findings: Iterable[FeedbackEntry]) -> list[str]:
     """A digest of the ids of the first 0, 1, 2, … findings, in their order."""
     hashed = hashlib.sha256()
     digests = [hashed.hexdigest()]
-    for entry in state.feedback_history:
+    for entry in findings:
         hashed.update(entry.pr_comment_id.encode() + b"\n")
         digests.append(hashed.hexdigest())
     return digests

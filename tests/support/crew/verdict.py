@@ -152,7 +152,7 @@ def _wrong_changes(
 
 def _torn_looks(records: dict[str, Seen], state: RemediationState) -> list[str]:
     """Whatever was seen of the findings is a beginning of what they are now."""
-    digests = digests_of(state)
+    digests = digests_of(state.feedback_history)
     looks = [(n, s.answer) for n, s in records.items() if s.answer and s.answer.digest]
     return [
         f"{name} saw {answer.findings} findings in another order"

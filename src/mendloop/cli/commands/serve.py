@@ -72,16 +72,13 @@ def serve(
     """
     import asyncio
 
+    from mendloop.cli.composition import needed_by
     from mendloop.cli.interrupts import Interrupted, run_interruptibly
     from mendloop.core.text import redact_secrets
 
-    try:
+    with needed_by("the service", extra="service"):
         from mendloop.service.logs import configure_logs
         from mendloop.service.settings import Secrets, ServiceSettings, read_secret, read_settings
-    except ModuleNotFoundError as error:
-        raise click.UsageError(
-            f"the service needs {error.name}: pip install 'mendloop[service]'"
-        ) from error
     settings = read_settings(config) if config else ServiceSettings()
     secrets = Secrets(
         github=tuple(map(read_secret, github)), feedback=tuple(map(read_secret, feedback))
