@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 
+from mendloop.census import take_census
 from mendloop.cleanup import Cleaner
 from mendloop.clock import Clock, SystemClock
 from mendloop.core import commands
@@ -22,6 +23,7 @@ from mendloop.core.diagnosis import Diagnosis
 from mendloop.core.errors import StateNotFound, ValidationError
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
 from mendloop.core.names import HEAD, check_task_id, head_name
+from mendloop.core.statistics import Statistics
 from mendloop.core.text import Redactor, redact_secrets
 from mendloop.disposal import Disposal
 from mendloop.feedback import Feedback
@@ -292,6 +294,14 @@ class StateManager(Disposal, Feedback):
         page = await self._store.list(HEAD, limit=limit, cursor=cursor)
         tasks = [listed(document.key, document) for document in page.documents]
         return TaskPage(tuple(tasks), page.cursor)
+
+    async def statistics(self) -> Statistics:
+        """
+        Count all tasks: what became of them, what it took, their findings, and what they take to store.
+
+        One that is damaged, or that a newer version wrote, is named and stops nothing.
+        """
+        return await take_census(self._store, self._reader)
 
     async def watch_tasks(self) -> AsyncGenerator[Listed, None]:
         """

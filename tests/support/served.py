@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from mendloop.service.queue import QUEUE
+from mendloop.core.names import QUEUE
 from mendloop.stores.port import Store
 
 __all__ = ["Replica", "Served", "get_json", "is_processed", "until_processed"]

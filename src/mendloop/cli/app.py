@@ -18,6 +18,7 @@ _COMMANDS = {
     "show": "show:show",
     "history": "history:history",
     "explain": "explain:explain",
+    "stats": "stats:stats",
     "increment": "increment:increment",
     "feedback": "feedback:feedback",
     "tip": "tip:tip",

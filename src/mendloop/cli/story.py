@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 
 from mendloop.core.model import Change, Commit
+from mendloop.core.timing import Stopwatch, begins_iteration
 
 __all__ = ["IterationStory", "Moment", "Story", "sentence", "tell"]
 
 _UNTOLD = frozenset({"begin_step"})
 _IDS_SHOWN = 3
-_STEP_ENDS = frozenset({"record_review", "record_fix", "stop"})
+_COUNTED = frozenset({"record_review", "record_fix"})
 _RUN_DOORS = frozenset({"run"})
 
 
@@ -95,39 +96,30 @@ class _Teller:
 
     def __init__(self) -> None:
         self.story = Story()
-        self._number = 0
+        self._watch = Stopwatch()
         self._current: IterationStory | None = None
         self._moments = self.story.before
-        self._is_in_step = False
 
     def add(self, commit: Commit) -> None:
-        if commit.number != self._number + 1:
+        if self._watch.take_up(commit):
             self._current, self._moments = None, self.story.unplaced
-        self._number = commit.number
         for change in commit.changes:
             self._add(commit.at, change)
 
     def _add(self, at: datetime, change: Change) -> None:
-        facts = change.facts
-        if change.do == "increment" and "limit" in facts:
-            self._current = IterationStory(iteration=facts["iteration"], started_at=at)
+        self._watch.see(at, change)
+        if begins_iteration(change):
+            self._current = IterationStory(iteration=change.facts["iteration"], started_at=at)
             self._moments = self._current.moments
             self.story.iterations.append(self._current)
         if change.do in _UNTOLD:
-            self._is_in_step = True
             return
         moment = Moment(at=at, what=sentence(change), by=change.by, door=change.door)
         self._moments.append(moment)
-        if change.do in _STEP_ENDS:
-            self._end_step(at, change)
-
-    def _end_step(self, at: datetime, change: Change) -> None:
-        is_recorded = change.do != "stop"
-        if self._current is not None and (is_recorded or self._is_in_step):
-            self._current.seconds = (at - self._current.started_at).total_seconds()
-            if is_recorded:
+        if self._current is not None:
+            self._current.seconds = self._watch.seconds
+            if change.do in _COUNTED:
                 _count(self._current, change)
-        self._is_in_step = False
 
 
 def _count(current: IterationStory, change: Change) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "is_gone",
     "local_time",
     "more_open",
+    "no_tasks",
     "open_words",
     "place_words",
     "relative_time",
@@ -92,6 +93,14 @@ def more_open(session: Session, state: RemediationState, count: int) -> str:
     """Say that *count* open findings are left out, and what lists them all."""
     task = shlex.quote(state.task_id)
     return f"{count} more: `mendloop feedback list {task} --open{session.store_option}`"
+
+
+def no_tasks(session: Session) -> str:
+    """Say that there is nothing in the store yet, and what begins something."""
+    from mendloop.cli.composition import store_spec
+
+    begin = f"mendloop run TASK --review CMD --fix CMD{session.store_option}"
+    return f"no tasks in {session.place or store_spec(session)} yet; `{begin}` begins one"
 
 
 def what_it_does(state: RemediationState) -> str:

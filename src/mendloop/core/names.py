@@ -10,7 +10,9 @@ __all__ = [
     "CHUNK",
     "HEAD",
     "HEADLESS",
+    "KINDS",
     "QUARANTINE",
+    "QUEUE",
     "SIDE_FIELDS",
     "SUBDOMAIN",
     "TASK_ID_LIMIT",
@@ -34,6 +36,12 @@ QUARANTINE = "quarantine"
 
 HEADLESS = "headless"
 """Kind of the documents that say since when a task's head is gone; each has the key of that head."""
+
+QUEUE = "queue"
+"""Kind of the documents that hold what came in and is not processed yet."""
+
+KINDS = (HEAD, CHUNK, QUARANTINE, HEADLESS, QUEUE)
+"""All kinds of documents that there are."""
 
 SIDE_FIELDS = ("task_id", "iteration", "last_update")
 """Names of the fields that stand beside a task's state, as they are in it."""

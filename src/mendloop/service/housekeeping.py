@@ -14,8 +14,8 @@ from mendloop.core.run import Holder
 from mendloop.manager import StateManager
 from mendloop.service.metrics import Metrics
 from mendloop.service.tasks import TaskWatch
-from mendloop.service.weighing import weigh
 from mendloop.stores.port import Store
+from mendloop.weighing import weigh
 
 __all__ = ["Housekeeping"]
 

@@ -24,13 +24,11 @@ from mendloop.core.errors import (
     StoreUnavailable,
     ValidationError,
 )
+from mendloop.core.names import QUEUE
 from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Store
 
-__all__ = ["QUEUE", "Batch", "DeliveryQueue", "Item", "queued_at", "read_batch"]
-
-QUEUE = "queue"
-"""Kind of the documents that hold what came in and is not processed yet."""
+__all__ = ["Batch", "DeliveryQueue", "Item", "queued_at", "read_batch"]
 
 _BATCH_ITEMS = 256
 _BATCH_BYTES = 512 * 1024

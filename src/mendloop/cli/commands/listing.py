@@ -78,12 +78,10 @@ def _summary(state: RemediationState) -> dict[str, Any]:
 
 def _show(session: Session, tasks: list[dict[str, Any]]) -> None:
     from mendloop.cli import words
-    from mendloop.cli.composition import store_spec
     from mendloop.cli.printing import print_line, print_table
 
     if not tasks:
-        begin = f"mendloop run TASK --review CMD --fix CMD{session.store_option}"
-        print_line(f"no tasks in {session.place or store_spec(session)} yet; `{begin}` begins one")
+        print_line(words.no_tasks(session))
         return
     rows = [
         [task["task_id"], "unreadable", "", "", "", ""]
