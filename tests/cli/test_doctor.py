@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
-from cli_user import Quick, User
+from cli_user import Quick, User, edit
 
-from mendloop.core.names import HEAD, QUARANTINE, head_name
-from mendloop.stores.sqlite import open_sqlite
-
-
-def edit(path: Path, task_id: str, change: Callable[[bytes], bytes]) -> None:
-    """Change a head past mendloop."""
-
-    async def run() -> None:
-        store = await open_sqlite(path)
-        head = await store.get(HEAD, head_name(task_id))
-        assert head is not None
-        await store.replace(head, change(head.body))
-        await store.close()
-
-    asyncio.run(run())
+from mendloop.core.names import QUARANTINE
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from cli_user import Quick, User
+from cli_user import Quick, User, edit
 
 
 @pytest.fixture
@@ -72,9 +72,7 @@ def test_a_person_reads_the_figures(worked: Quick) -> None:
 
 def test_a_task_that_cannot_be_read_is_named(worked: Quick, user: User) -> None:
     """It stops nothing, and is counted nowhere else."""
-    with sqlite3.connect(user.store) as connection:
-        connection.execute("UPDATE document SET body = x'7b' WHERE key = 'task-open-state'")
-    connection.close()
+    edit(user.store, "open", lambda body: body[:-1])
     shown = worked("stats")
     assert (0, "") == (shown.code, shown.err)
     assert "2 tasks; 1 deleted ones are not counted" in shown.out

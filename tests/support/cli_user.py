@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,6 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
+
+from mendloop.core.names import HEAD, head_name
+from mendloop.stores.sqlite import open_sqlite
 
 PATIENCE_SECONDS = 60
 
@@ -95,3 +99,16 @@ Quick: TypeAlias = Callable[..., Done]
 
 Wait: TypeAlias = Callable[[Callable[[], bool]], None]
 """Waits for something that a started process does."""
+
+
+def edit(path: Path, task_id: str, change: Callable[[bytes], bytes]) -> None:
+    """Change a head past mendloop."""
+
+    async def run() -> None:
+        store = await open_sqlite(path)
+        head = await store.get(HEAD, head_name(task_id))
+        assert head is not None
+        await store.replace(head, change(head.body))
+        await store.close()
+
+    asyncio.run(run())
