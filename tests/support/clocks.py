@@ -1,11 +1,23 @@
-"""A clock that a test sets."""
+"""Clocks that a test sets."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["SteppedClock"]
+from mendloop.clock import SystemClock
+
+__all__ = ["BehindClock", "SteppedClock"]
+
+
+class BehindClock(SystemClock):
+    """The clock of a machine whose day is *seconds* behind; ahead of it where that is negative."""
+
+    def __init__(self, seconds: float) -> None:
+        self._behind = timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return super().now() - self._behind
 
 
 class SteppedClock:

@@ -101,6 +101,7 @@ class Service:
         }
         self._worker = Worker(self._queue, self._process, metrics=metrics, clock=clock)
         self._elector = Elector(leases, name, clock=clock)
+        self._parts: list[asyncio.Task[None]] = []
         self._house = Housekeeping(
             self._manager,
             measured,
@@ -156,6 +157,19 @@ class Service:
             self.health.is_stopping = True
             await self._stop(workers, leading)
 
+    async def until_broken(self) -> None:
+        """
+        Wait for ever, or until a part has ended that the service cannot do without.
+
+        Raises:
+            Exception: What has ended it, which is logged too: only a new start helps.
+        """
+        ended, _ = await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
+        for part in ended:
+            _log.critical("%s has ended, and so does the service", part.get_name())
+            part.result()
+            raise RuntimeError(f"{part.get_name()} has ended")
+
     async def _stop(self, workers: list[asyncio.Task[None]], leading: asyncio.Task[None]) -> None:
         leading.cancel()
         await self.intake.stop_accepting()
@@ -176,6 +190,7 @@ class Service:
     def _start(self, name: str, work: object) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
         self.health.depends_on(task)
+        self._parts.append(task)
         return task
 
     async def _process(self, item: Item) -> str:

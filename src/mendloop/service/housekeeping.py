@@ -64,17 +64,14 @@ class Housekeeping:
         self._interval_seconds = interval_seconds
 
     async def run(self) -> None:
-        """Do all of it until cancelled."""
+        """Do all of it until cancelled; what fails of it holds up nothing else, and is tried again."""
         cleaning = self._manager.start_cleanup_task(
             self._terms, interval_seconds=self._interval_seconds, tell=self._count
         )
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._again(self._reclaim, _RECLAIM_SECONDS))
-                group.create_task(self._again(self._weigh, _WEIGH_SECONDS))
-        finally:
-            cleaning.cancel()
-            await asyncio.gather(cleaning, return_exceptions=True)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._again(self._reclaim, _RECLAIM_SECONDS))
+            group.create_task(self._again(self._weigh, _WEIGH_SECONDS))
+            await cleaning
 
     def _count(self, report: CleanupReport | None) -> None:
         """Count one cleanup; None is one that failed as a whole."""
@@ -95,6 +92,8 @@ class Housekeeping:
                 await work()
             except StateError as error:
                 _log.warning("housekeeping has to wait: %s", error)
+            except Exception:  # noqa: BLE001 - whatever it is, the rest goes on, and so does this
+                _log.exception("housekeeping failed; it is tried again in %.0f s", every_seconds)
             await self._clock.sleep(every_seconds)
 
     async def _reclaim(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from mendloop.clock import Clock
-from mendloop.core.election import Held, Leases, Observation, released, taken
+from mendloop.core.election import Leases, Observation, released, taken
 from mendloop.core.errors import DocumentExists, RevisionConflict, StateError
 
 __all__ = ["ElectionTerms", "Elector"]
@@ -61,7 +61,6 @@ class Elector:
         self._name = name
         self._clock = clock
         self._terms = terms or ElectionTerms()
-        self._held: Held | None = None
         self._seen: Observation | None = None
         self.is_leader = False
 
@@ -123,11 +122,11 @@ class Elector:
             return False
 
     async def _take(self) -> bool:
-        self._held = await self._leases.read()
+        held = await self._leases.read()
         now_seconds = self._clock.monotonic_seconds()
         record = None
-        if self._held is not None:
-            record = self._held.record
+        if held is not None:
+            record = held.record
             self._seen = (
                 self._seen.then(record, now_seconds=now_seconds)
                 if self._seen
@@ -141,8 +140,8 @@ class Elector:
             duration_seconds=self._terms.lease_seconds,
             now=self._clock.now(),
         )
-        self._held = await self._leases.write(self._held, mine)
-        self._seen = Observation(self._held.record, now_seconds)
+        held = await self._leases.write(held, mine)
+        self._seen = Observation(held.record, now_seconds)
         return True
 
     async def _pause(self) -> None:
@@ -150,13 +149,14 @@ class Elector:
         await self._clock.sleep(share * self._terms.retry_seconds)
 
     async def _release(self) -> None:
-        if not self.is_leader or self._held is None:
-            return
         self.is_leader = False
         try:
             async with asyncio.timeout(self._terms.renew_seconds / _TRIES):
-                now = self._clock.now()
-                await self._leases.write(self._held, released(self._held.record, now=now))
+                # Read anew: a write that was under way when this one was ended may have landed.
+                held = await self._leases.read()
+                if held is not None and held.record.holder == self._name:
+                    now = self._clock.now()
+                    await self._leases.write(held, released(held.record, now=now))
         except (StateError, TimeoutError) as error:
             _log.warning("the lease could not be given back, and is waited for: %s", error)
 

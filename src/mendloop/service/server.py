@@ -49,7 +49,7 @@ class Door(Protocol):
 
 def intake_app(doors: list[Door], *, metrics: Metrics, health: Health) -> web.Application:
     """Make the application that senders talk to."""
-    app = web.Application(middlewares=[_plain_errors])
+    app = _app()
 
     def handler(door: Door) -> object:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -102,11 +102,22 @@ def admin_app(*, metrics: Metrics, health: Health) -> web.Application:
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=metrics.exposition(), headers=headers)
 
-    app = web.Application(middlewares=[_plain_errors])
+    app = _app()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", exposition)
     return app
+
+
+def _app() -> web.Application:
+    app = web.Application(middlewares=[_plain_errors])
+    app.on_response_prepare.append(_keep_versions_back)
+    return app
+
+
+async def _keep_versions_back(_request: web.Request, response: web.StreamResponse) -> None:
+    """Tell no stranger which versions of what run here."""
+    response.headers.pop("Server", None)
 
 
 @web.middleware

@@ -98,7 +98,6 @@ async def _serve(
     secrets: Secrets,
     addresses: tuple[Address, Address],
 ) -> None:
-    import asyncio
     import logging
 
     from mendloop.cli.composition import open_shared
@@ -122,7 +121,7 @@ async def _serve(
                 log.info("listening", extra={"listener": what, "host": at.host, "port": at.port})
             for closed in service.closed_doors:
                 log.warning("the door %s is closed: no secret is given for it", closed)
-            await asyncio.Event().wait()
+            await service.until_broken()
 
 
 def _address(option: str, text: str) -> Address:

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from clocks import BehindClock
+from faulty_store import FaultyStore
+from patience import eventually
+from served import Served
+
+from mendloop.cleanup import CleanupTerms
+from mendloop.clock import SystemClock
+from mendloop.manager import StateManager
+from mendloop.service.assembly import Address, Service
+from mendloop.service.housekeeping import Housekeeping
+from mendloop.service.metrics import Metrics
+from mendloop.service.queue import QUEUE
+from mendloop.service.settings import Secrets, ServiceSettings
+from mendloop.service.tasks import TaskWatch
+from mendloop.stores.leases import StoredLeases
+from mendloop.stores.port import Page
+from mendloop.stores.sqlite import SqliteStore, open_sqlite
+
+_DAY_SECONDS = 86_400.0
+
+
+class _OddStore(FaultyStore):
+    """Fails in a way that nobody has thought of, where the queue is listed and `is_odd`."""
+
+    is_odd = False
+
+    async def list(
+        self,
+        kind: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        limit: int = 500,
+        cursor: str | None = None,
+    ) -> Page:
+        if self.is_odd and kind == QUEUE:
+            raise ZeroDivisionError
+        return await super().list(kind, labels=labels, limit=limit, cursor=cursor)
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """An empty store."""
+    store = await open_sqlite(tmp_path / "state.db")
+    yield store
+    await store.close()
+
+
+@asynccontextmanager
+async def _serving(store: FaultyStore) -> AsyncIterator[Service]:
+    service = Service(
+        store,
+        StoredLeases(store, "lead"),
+        name="a",
+        clock=SystemClock(),
+        settings=ServiceSettings(),
+        secrets=Secrets(),
+        intake=Address("127.0.0.1", 0),
+        admin=Address("127.0.0.1", 0),
+    )
+    async with service.running():
+        yield service
+
+
+async def test_a_part_that_breaks_ends_the_service(file: SqliteStore) -> None:
+    """Whatever ends one of its parts ends the service with that error, and a probe is told which part."""
+    store = _OddStore(file)
+    async with _serving(store) as service:
+        await eventually(lambda: not service.health.readiness())
+        store.is_odd = True
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(service.until_broken(), 20)
+        assert "the look at the queue has ended" == service.health.liveness()
+        async with aiohttp.request(
+            "GET", f"http://127.0.0.1:{service.admin.port}/healthz"
+        ) as answer:
+            assert 503 == answer.status
+    assert not (await file.list("lease")).documents[0].body.count(b'"holder":"a"')
+
+
+async def test_what_fails_of_the_housekeeping_holds_up_nothing_else(file: SqliteStore) -> None:
+    """Tasks are cleaned up, once and again, though what is stored cannot be counted."""
+    store = _OddStore(file)
+    store.is_odd = True
+    metrics, clock = Metrics(), SystemClock()
+    async with StateManager(file, clock=BehindClock(2 * _DAY_SECONDS)) as past:
+        for task_id in ("1", "2"):
+            await past.create_task(task_id)
+            await past.stop(task_id, reason="over")
+        async with StateManager(store) as manager:
+            house = Housekeeping(
+                manager,
+                store,
+                TaskWatch(manager, clock),
+                name="a",
+                metrics=metrics,
+                clock=clock,
+                terms=CleanupTerms(retention_seconds=_DAY_SECONDS),
+                interval_seconds=0.5,
+            )
+            running = asyncio.create_task(house.run())
+            deleted = metrics.cleaned.labels("soft_deleted")._value
+            found = metrics.cleaned.labels("found")._value
+            await eventually(lambda: found.get() >= 4)
+            assert 2 == deleted.get()
+            assert not running.done()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_no_answer_tells_what_runs_here(served: Served) -> None:
+    """No answer, of the doors or of the probes, names the server's software and its version."""
+    replica = served.start()
+    replica.wait_until_ready()
+    async with aiohttp.ClientSession() as session:
+        for url, status in (
+            (f"{replica.intake}/v1/github", 401),
+            (f"{replica.intake}/v1/feedback", 401),
+            (f"{replica.intake}/nowhere", 404),
+            (f"{replica.admin}/nowhere", 404),
+        ):
+            async with session.post(url, data=b"{}") as answer:
+                assert (status, None) == (answer.status, answer.headers.get("Server")), url
+        for path in ("healthz", "readyz", "metrics"):
+            async with session.get(f"{replica.admin}/{path}") as answer:
+                assert (200, None) == (answer.status, answer.headers.get("Server")), path
