@@ -15,7 +15,7 @@ from mendloop.service.leader import ElectionTerms, Elector
 from mendloop.stores.leases import StoredLeases
 from mendloop.stores.port import Store
 
-_TERMS = ElectionTerms(lease_seconds=1, renew_seconds=0.6, retry_seconds=0.1)
+_TERMS = ElectionTerms(lease_seconds=2, renew_seconds=1.2, retry_seconds=0.1)
 
 
 class _Cut:
@@ -90,7 +90,7 @@ async def test_a_leader_that_is_cut_off_stops_before_another_begins(store: Store
         async with second.taking_part():
             await asyncio.sleep(0.3)
             first.leases.is_cut = True
-            await eventually(lambda: second.elector.is_leader, seconds=6)
+            await eventually(lambda: second.elector.is_leader, seconds=12)
             assert [("a", "begins"), ("a", "ends"), ("b", "begins")] == log
             assert not first.elector.is_leader
             first.leases.is_cut = False
