@@ -1,7 +1,7 @@
 # Needs Python >= 3.11, make, and for `make setup` a network to the package index.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lint format test soak coverage bench demo clean
+.PHONY: help setup lint format test soak coverage bench reference demo clean
 MAKEFLAGS += --no-print-directory
 
 UV_VERSION := 0.13.9
@@ -35,7 +35,7 @@ lint: setup ## Check lint, format, strict types, layers and the tests' docstring
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks/*.py
-	$(BIN)/mypy demo/*.py examples/*.py
+	$(BIN)/mypy demo/*.py docs/*.py examples/*.py
 	$(BIN)/lint-imports
 	$(BIN)/interrogate tests
 
@@ -57,6 +57,9 @@ bench: setup ## Print the speed ratios that the project holds itself to
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/cluster.py
 	$(BIN)/python benchmarks/history.py
+
+reference: setup ## Write the pages of docs/ that are made from the code
+	for page in cli library; do $(BIN)/python docs/reference.py $$page > docs/$$page.md || exit; done
 
 demo: setup ## Lint a released package in a loop, then a loop that gets nowhere; under 2 minutes
 	$(BIN)/python demo/run.py

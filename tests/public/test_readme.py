@@ -22,11 +22,19 @@ def test_exit_codes_are_the_table() -> None:
     assert rows == [(str(int(code)), meaning) for code, meaning in MEANINGS.items()]
 
 
+def headings(page: Path) -> set[str]:
+    """What a link may name in a page: its headings, as forges make anchors of them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 def test_links_lead_somewhere() -> None:
-    """Every file that the README and the documents point at is there."""
-    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} points at {target}"
+    """Every file and heading that the README and the documents point at is there."""
+    for page in (ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")):
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text()):
+            there = page.parent / target if target else page
+            assert there.exists(), f"{page.name} points at {target}"
+            assert not anchor or anchor in headings(there), f"{page.name}: {target}#{anchor}"
 
 
 def test_the_brief_is_described() -> None:
