@@ -1,7 +1,7 @@
 # Needs Python >= 3.11, make, and for `make setup` a network to the package index.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lint format test soak coverage bench reference demo clean
+.PHONY: help setup lint format test soak coverage bench reference demo manifests clean
 MAKEFLAGS += --no-print-directory
 
 UV_VERSION := 0.13.9
@@ -35,7 +35,7 @@ lint: setup ## Check lint, format, strict types, layers and the tests' docstring
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks/*.py
-	$(BIN)/mypy demo/*.py docs/*.py examples/*.py
+	$(BIN)/mypy demo/*.py docs/*.py examples/*.py deploy/chart/mendloop/files/*.py
 	$(BIN)/lint-imports
 	$(BIN)/interrogate tests
 
@@ -63,6 +63,9 @@ reference: setup ## Write the pages of docs/ that are made from the code
 
 demo: setup ## Lint a released package in a loop, then a loop that gets nowhere; under 2 minutes
 	$(BIN)/python demo/run.py
+
+manifests: setup ## Write what of deploy/ is made from the chart and from the service's settings
+	PYTHONPATH=tests/support $(BIN)/python -m manifests
 
 clean: ## Remove what the other targets made, except .venv
 	rm -rf .demo dist build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

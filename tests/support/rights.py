@@ -12,19 +12,20 @@ from controlplane import Cluster
 
 __all__ = ["VERBS", "grant"]
 
-_DEPLOY = Path(__file__).parents[2] / "deploy"
+_SHIPPED = Path(__file__).parents[2] / "deploy" / "rights.yaml"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _PATIENCE_SECONDS = 30
 
 
-def _shipped(name: str) -> Any:
-    return yaml.safe_load((_DEPLOY / f"{name}.yaml").read_text())
+def _shipped(kind: str) -> Any:
+    objects = yaml.safe_load_all(_SHIPPED.read_text())
+    return next(each for each in objects if each["kind"] == kind)
 
 
 VERBS = tuple(
     verb
-    for rule in _shipped("role")["rules"]
+    for rule in _shipped("Role")["rules"]
     if "configmaps" in rule["resources"]
     for verb in rule["verbs"]
 )
@@ -38,7 +39,7 @@ def grant(cluster: Cluster, namespace: str, *, without: str = "") -> str:
     Args:
         without: A verb to be left out.
     """
-    role, binding = _shipped("role"), _shipped("rolebinding")
+    role, binding = _shipped("Role"), _shipped("RoleBinding")
     for rule in role["rules"]:
         if "configmaps" not in rule["resources"]:
             continue

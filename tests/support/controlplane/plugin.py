@@ -17,9 +17,18 @@ from pathlib import Path
 import pytest
 
 from controlplane.cluster import Cluster
+from controlplane.helm import Helm
 from controlplane.history import Judge
 from controlplane.plane import ControlPlane
-from controlplane.programs import RELEASES, ProgramUnavailable, Say, checker, program, programs
+from controlplane.programs import (
+    RELEASES,
+    ProgramUnavailable,
+    Say,
+    checker,
+    helm_program,
+    program,
+    programs,
+)
 from controlplane.shared import shared_control_plane
 
 _CHOICE = "MENDLOOP_KUBERNETES"
@@ -52,6 +61,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             programs(_RELEASE, tell)
         if any("judge" in _fixtures(item) for item in session.items):
             checker(tell)
+        if any("helm_file" in _fixtures(item) for item in session.items):
+            helm_program(tell)
 
 
 def _fixtures(item: pytest.Item) -> list[str]:
@@ -110,6 +121,21 @@ def own_control_plane(kubernetes_programs: Path, tmp_path: Path) -> Iterator[Con
 def namespace(control_plane: Cluster) -> str:
     """A namespace of the shared control plane that no other test uses."""
     return control_plane.namespace()
+
+
+@pytest.fixture(scope="session")
+def helm_file(pytestconfig: pytest.Config) -> Path:
+    """The program `helm`."""
+    try:
+        return helm_program(_teller(pytestconfig))
+    except ProgramUnavailable as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def helm(helm_file: Path, tmp_path: Path) -> Helm:
+    """Helm, which knows no cluster until it is told of one."""
+    return Helm(helm_file, tmp_path / "helm")
 
 
 @pytest.fixture

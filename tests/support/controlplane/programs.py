@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -26,6 +27,8 @@ __all__ = [
     "ProgramUnavailable",
     "Say",
     "checker",
+    "helm_program",
+    "monitoring_definitions",
     "program",
     "programs",
     "say",
@@ -42,6 +45,8 @@ _SERVERS = {
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
 }
 _INDISPENSABLE = ("etcd", "kube-apiserver")
+_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+_MONITORING_KINDS = ("prometheusrules", "servicemonitors")
 
 Say: TypeAlias = Callable[[str], None]
 """Tells the person at the terminal what takes so long."""
@@ -110,12 +115,36 @@ def checker(tell: Say = say) -> Path:
     return _built(MODULES / "linearize", {"linearize": "."}, tell) / "linearize"
 
 
+def helm_program(tell: Say = say) -> Path:
+    """
+    Return the program `helm`.
+
+    Raises:
+        BuildFailed: Go said no.
+        ToolchainMissing: There is no Go and it cannot be fetched.
+    """
+    return _built(MODULES / "helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, tell) / "helm"
+
+
+def monitoring_definitions() -> list[Path]:
+    """
+    Return the CustomResourceDefinitions of the Prometheus operator, each in a file.
+
+    Raises:
+        BuildFailed: Go cannot fetch its module.
+        ToolchainMissing: There is no Go and it cannot be fetched.
+    """
+    go = find_go(_cache())
+    done = _run_go([go, "mod", "download", "-json", _OPERATOR], MODULES / "monitoring")
+    folder = Path(json.loads(done)["Dir"]) / "example" / "prometheus-operator-crd"
+    return [folder / f"monitoring.coreos.com_{kind}.yaml" for kind in _MONITORING_KINDS]
+
+
 def _built(module: Path, packages: dict[str, str], tell: Say) -> Path:
     """Return the folder with a module's programs, named after all that they are made from."""
     sources = sorted([*module.glob("go.*"), *module.glob("*.go")])
     digest = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources))
-    cache = platformdirs.user_cache_path("mendloop", ensure_exists=True) / "controlplane"
-    cache.mkdir(exist_ok=True)
+    cache = _cache()
     folder = cache / f"{module.name}-{digest.hexdigest()[:12]}"
     with FileLock(cache / f"{folder.name}.lock") as lock:
         if not folder.exists() and not lock.try_to_take():
@@ -124,6 +153,12 @@ def _built(module: Path, packages: dict[str, str], tell: Say) -> Path:
         if not folder.exists():
             _build(module, packages, folder, tell)
     return folder
+
+
+def _cache() -> Path:
+    cache = platformdirs.user_cache_path("mendloop", ensure_exists=True) / "controlplane"
+    cache.mkdir(exist_ok=True)
+    return cache
 
 
 def _build(module: Path, packages: dict[str, str], folder: Path, tell: Say) -> None:
@@ -142,18 +177,25 @@ def _build(module: Path, packages: dict[str, str], folder: Path, tell: Say) -> N
 
 
 def _build_one(go: Path, module: Path, package: str, program: Path) -> None:
+    flags = f"-ldflags={_linker_flags(module)}"
+    _run_go([go, "build", "-o", program, flags, package], module)
+
+
+def _run_go(command: list[str | Path], module: Path) -> str:
+    """Return what Go printed."""
     done = subprocess.run(
-        [go, "build", "-o", program, f"-ldflags={_linker_flags(module)}", package],
+        command,
         cwd=module,
         env=os.environ
         | {"CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local", "GOWORK": "off"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        raise BuildFailed(f"cannot build {package} of {module}:\n{done.stdout[-2000:]}")
+        told = f"{done.stdout}{done.stderr}"[-2000:]
+        raise BuildFailed(f"{' '.join(map(str, command))} in {module}:\n{told}")
+    return done.stdout
 
 
 def _linker_flags(module: Path) -> str:

@@ -1,0 +1,51 @@
+"""The chart with every flag on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def everything() -> dict[str, Any]:
+    """Values that turn everything on which the chart has."""
+    return {
+        "replicas": 3,
+        "image": {"repository": "registry.example.com/mendloop", "digest": f"sha256:{'0' * 64}"},
+        "imagePullSecrets": ["registry"],
+        "intake": {
+            "github": {"secret": "hooks", "keys": ["new", "old"]},
+            "feedback": {"secret": "senders"},
+        },
+        "config": {
+            "github": {
+                "repositories": ["acme/widgets"],
+                "teams": {"reviewers": ["ann", "ben"], 'the "team"': ["zoë"]},
+                "allow_teams": ["reviewers"],
+                "storm": {"limit": 30, "window": 90.5},
+            },
+            "cleanup": {"interval": "1h"},
+            "tasks": {"max_iterations": 1_000_000},
+        },
+        "service": {"type": "LoadBalancer", "port": 8443},
+        "ingress": {
+            "enabled": True,
+            "className": "nginx",
+            "annotations": {"nginx.ingress.kubernetes.io/proxy-body-size": "26m"},
+            "host": "hooks.example.com",
+            "tlsSecret": "hooks-tls",
+        },
+        "serviceAccount": {"annotations": {"example.com/owner": "platform"}},
+        "networkPolicy": {
+            "enabled": True,
+            "intakeFrom": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
+            "adminFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        },
+        "monitoring": {
+            "labels": {"release": "prometheus"},
+            "serviceMonitor": {"enabled": True, "interval": "15s"},
+        },
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],
+    }
