@@ -20,6 +20,7 @@ __all__ = ["Exported", "Exporter"]
 
 _TASK = "task-id"
 _PAGE = 50
+_TRIES = 20
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class Exporter:
 
     What a head points at is read after it. Where a writer meanwhile put something else in its
     place, the head is read again, and the documents that it points at now are written as well: so
-    the head in the bundle never points at what is not in it.
+    the head in the bundle points at nothing that is not in it, but for what is told as a problem.
     """
 
     def __init__(self, store: Store) -> None:
@@ -124,22 +125,27 @@ class Exporter:
 
     async def _documents(self, task_id: str) -> AsyncIterator[Document]:
         """Yield the documents of a task, its head last."""
-        key = head_name(task_id)
-        head = await self._store.get(HEAD, key)
+        head: Document | None = None
+        was_there = False
         written: set[str] = set()
-        while True:
-            missing: list[str] = []
+        missing: set[str] = set()
+        for attempt in range(_TRIES):
+            now = await self._store.get(HEAD, head_name(task_id))
+            if attempt and _revision(now) == _revision(head):
+                break
+            head, was_there = now, was_there or now is not None
+            missed, missing = missing, set()
             async for name, document in self._chunks(task_id, head, written):
                 if document is None:
-                    missing.append(name)
+                    missing.add(name)
                 else:
                     written.add(name)
                     yield document
-            now = await self._store.get(HEAD, key) if missing else head
-            if _revision(now) == _revision(head):
-                break
-            head = now
-        self._problems += [_lacking(task_id, name) for name in missing]
+            if missing <= missed:
+                break  # nothing is, or what was missing already is still pointed at: it is lost
+        self._problems += [_lacking(task_id, name) for name in sorted(missing)]
+        if was_there and head is None:
+            self._problems.append(_removed(task_id))
         async for document in self._listed(QUARANTINE, task_id):
             yield document
         if head is not None:
@@ -180,6 +186,14 @@ def _revision(document: Document | None) -> str:
 
 def _nameless(key: str) -> StateError:
     return StateError(f"the head {key!a} is of no task, and was left out")
+
+
+def _removed(task_id: str) -> StateNotFound:
+    return StateNotFound(
+        f"task {task_id} was removed while it was written: the bundle has no state of it, and of its "
+        "history what was still there",
+        task_id=task_id,
+    )
 
 
 def _lacking(task_id: str, key: str) -> HistoryDamaged:

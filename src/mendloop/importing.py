@@ -36,7 +36,7 @@ from mendloop.sealed_store import SealedStore
 from mendloop.stores.grammar import check_content, check_name
 from mendloop.stores.port import Document, Store
 
-__all__ = ["Importer", "Outcome"]
+__all__ = ["Importer", "Outcome", "is_anything_in"]
 
 _OF_ONE_TASK = (
     BeingDeleted,
@@ -177,6 +177,17 @@ class Importer:
             f"commit {number} differs; it is left as it is",
             task_id=packed.task,
         )
+
+
+def is_anything_in(bundle: BinaryIO) -> bool:
+    """
+    Read the bundle to its end, and tell whether there is any document in it.
+
+    Raises:
+        BundleDamaged: It is cut or altered.
+        ValidationError: A newer mendloop wrote it, or there is what no store takes.
+    """
+    return sum(1 for _ in _documents(bundle)) > 0
 
 
 def _documents(bundle: BinaryIO) -> Iterator[Packed]:

@@ -248,6 +248,47 @@ async def test_a_missing_chunk_is_told_and_the_rest_is_written(
     assert [HEAD, HEAD] == [kind for _, kind in kinds(bundle) if kind == HEAD]
 
 
+async def test_a_lost_chunk_of_a_busy_task_is_told(open_store: OpenStore, porter: Porter) -> None:
+    """The export ends, however often the task is written meanwhile, and names what is lacking."""
+    one = await open_store("one")
+    await porter.fill(one, 2)
+    page = await one.list(CHUNK, labels={"task-id": "job-1"})
+    await one.delete(page.documents[0])
+    count = 0
+    async with StateManager(one) as manager:
+
+        async def stir() -> None:
+            nonlocal count
+            count += 1
+            await manager.increment_iteration("job-1", max_iterations=1000)
+
+        bundle = await porter.export(_stirred_by(one, stir), "job-1")
+
+    assert [page.documents[0].key in str(problem) for problem in porter.exported.problems] == [True]
+    assert [HEAD] == [kind for _, kind in kinds(bundle) if kind == HEAD]
+    assert 1 <= count <= 4 * len(page.documents)
+
+
+async def test_a_task_that_is_removed_meanwhile_is_told(
+    open_store: OpenStore, porter: Porter
+) -> None:
+    """The bundle has what was still there, and the export says that the state is not in it."""
+    one = await open_store("one")
+    await porter.fill(one, 2)
+
+    async def remove() -> None:
+        for kind in (CHUNK, HEAD):
+            for document in (await one.list(kind)).documents:
+                await one.delete(document)
+
+    bundle = await porter.export(_stirred_by(one, remove), "job-1")
+
+    (problem,) = porter.exported.problems
+    assert isinstance(problem, StateNotFound)
+    assert "job-1 was removed while it was written" in str(problem)
+    assert [] == kinds(bundle)
+
+
 async def test_two_imports_at_once_are_one(open_store: OpenStore, porter: Porter) -> None:
     """Whoever comes second finds it there."""
     one, other = await open_store("one"), await open_store("other")

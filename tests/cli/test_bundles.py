@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import stat
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from cli_user import Quick, User
+
+from mendloop.stores.sqlite import open_sqlite
 
 
 @pytest.fixture
@@ -73,15 +76,36 @@ def test_a_refused_task_does_not_stop_the_others(tasks: Quick) -> None:
 
 
 def test_a_damaged_file_is_refused(tasks: Quick, user: User) -> None:
-    """The place is named, and the other store holds nothing."""
+    """The place is named, and where there was no store there is none."""
     tasks("export", "--all", "all.jsonl")
     content = (user.tree / "all.jsonl").read_bytes()
     (user.tree / "cut.jsonl").write_bytes(content[:-10])
+    before = {path.name for path in user.tree.iterdir()}
     done = tasks("import", "cut.jsonl", "--store", "sqlite:other.db")
 
     assert (12, "") == (done.code, done.out)
     assert "line 4 of the bundle, after a document of task two: the line is cut" in done.err
-    assert [] == tasks("list", "--store", "sqlite:other.db", "-o", "json").json()["tasks"]
+    assert before == {path.name for path in user.tree.iterdir()}
+
+
+async def _make_store(path: Path) -> None:
+    await (await open_sqlite(path)).close()
+
+
+def test_what_imports_nothing_makes_no_store(quick: Quick, user: User) -> None:
+    """An empty bundle is no error, and neither it nor a dump without a sound state leaves a file."""
+    asyncio.run(_make_store(user.tree / "empty.db"))
+    assert 0 == quick("export", "--all", "empty.jsonl", "--store", "sqlite:empty.db").code
+    user.write("dump.json", '{"kind": "ConfigMap", "metadata": {"name": "remediation-state-x"}}')
+    user.write("other.json", '{"kind": "Secret"}')
+    before = {path.name for path in user.tree.iterdir()}
+    options = ("--store", "sqlite:other.db")
+
+    assert (0, "tasks: none in the file\n", "") == quick("import", "empty.jsonl", *options)
+    refused = quick("import", "--from", "cto", "dump.json", *options)
+    assert (12, "tasks: 1 refused\n") == (refused.code, refused.out)
+    assert 11 == quick("import", "--from", "cto", "other.json", *options).code
+    assert before == {path.name for path in user.tree.iterdir()}
 
 
 @pytest.mark.parametrize(

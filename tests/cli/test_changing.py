@@ -193,6 +193,10 @@ def test_a_second_pause_says_whose_is_the_first(quick: Quick) -> None:
     [
         ("pause", "demo", "--reason", ""),
         ("pause", "demo", "--reason", " "),
+        ("stop", "demo", "--reason", " "),
+        ("hold", "demo", "--reason", " "),
+        ("delete", "demo", "--reason", " "),
+        ("feedback", "dismiss", "demo", "x", "--reason", " "),
         (*ADD, "--description", "a", "--comment-id", " "),
         (*ADD, "--description", "a", "--line", "0"),
     ],

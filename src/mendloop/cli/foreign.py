@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO, TypeAlias
 
 import msgspec
 
@@ -15,11 +16,15 @@ from mendloop.core.errors import (
     StoreError,
     ValidationError,
 )
+from mendloop.core.model import RemediationState
 from mendloop.core.text import redact_secrets
-from mendloop.intake.kubectl_dump import ConfigMap, configmaps
+from mendloop.intake.kubectl_dump import configmaps
 from mendloop.manager import StateManager
 
-__all__ = ["Taken", "take_over"]
+__all__ = ["Read", "Taken", "read_states", "take_over"]
+
+Read: TypeAlias = tuple[str, RemediationState | StateError]
+"""The name of a ConfigMap, and the state that was made of it, or why none could be."""
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,24 +42,42 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     error: StateError | None = None
 
 
-async def take_over(manager: StateManager, dump: BinaryIO) -> list[Taken]:
+def read_states(dump: BinaryIO) -> list[Read]:
     """
-    Import what *dump* holds; one that is refused stops no other.
+    Read the states in *dump*; one that cannot be read stops no other.
 
     Raises:
         ValidationError: It is no output of kubectl, or holds no such state.
+    """
+    read = [_read_one(*item) for item in configmaps(dump.read(), prefix=NAME_PREFIX)]
+    if not read:
+        raise ValidationError(f"there is no ConfigMap in it whose name begins with {NAME_PREFIX}")
+    return read
+
+
+async def take_over(manager: StateManager, states: Iterable[Read]) -> list[Taken]:
+    """
+    Import *states*; one that is refused stops no other.
+
+    Raises:
         StoreError: The store fails; the same import again goes on.
     """
-    taken = [await _take_one(manager, item) for item in configmaps(dump.read(), prefix=NAME_PREFIX)]
-    if not taken:
-        raise ValidationError(f"there is no ConfigMap in it whose name begins with {NAME_PREFIX}")
-    return taken
+    return [await _take_one(manager, name, read) for name, read in states]
 
 
-async def _take_one(manager: StateManager, item: ConfigMap) -> Taken:
-    name, data = item
+def _read_one(name: str, data: Mapping[str, str]) -> Read:
     try:
-        state = from_cto(name, data, now=SystemClock().now(), redact=redact_secrets)
+        return name, from_cto(name, data, now=SystemClock().now(), redact=redact_secrets)
+    except StateError as error:
+        return name, error
+
+
+async def _take_one(
+    manager: StateManager, name: str, state: RemediationState | StateError
+) -> Taken:
+    try:
+        if isinstance(state, StateError):
+            return Taken(name=name, verdict="refused", error=state)
         stored = await manager.get_state(state.task_id)
         if stored is None:
             await manager.create_or_update_state(state)

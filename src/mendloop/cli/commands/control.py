@@ -67,7 +67,12 @@ def resume(session: Session, task_id: str, max_iterations: int | None) -> None:
 
 @click.command
 @task_argument
-@click.option("--reason", default="no reason given", help="Why, for whoever looks at it later.")
+@click.option(
+    "--reason",
+    default="no reason given",
+    callback=not_blank,
+    help="Why, for whoever looks at it later.",
+)
 @shared_options
 @click.pass_obj
 def stop(session: Session, task_id: str, reason: str) -> None:

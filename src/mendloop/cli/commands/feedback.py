@@ -131,7 +131,9 @@ def _judging(name: str, life: str, what: str) -> None:
     @feedback.command(name, help=what)
     @task_argument
     @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-    @click.option("--reason", required=True, help="Why, for whoever looks at it later.")
+    @click.option(
+        "--reason", required=True, callback=not_blank, help="Why, for whoever looks at it later."
+    )
     @click.option("--op-id", help="Names this attempt: the same id again changes nothing.")
     @shared_options
     @click.pass_obj

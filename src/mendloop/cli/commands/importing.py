@@ -49,20 +49,30 @@ def import_(session: Session, file: str, origin: str) -> int:
     the others are imported all the same.
     """
     from mendloop.cli.bundle_files import read_bundle
-    from mendloop.cli.composition import with_manager, with_store
     from mendloop.cli.exit_codes import code_of_error
     from mendloop.cli.main import complain
 
     with read_bundle(file) as content:
-        if origin == "cto":
-            told = with_manager(session, lambda m: _import_cto(m, content), must_exist=False)
-        else:
-            told = with_store(session, lambda s: _import(s, content), must_exist=False)
+        told = (_take_cto if origin == "cto" else _take)(session, content)
     _tell(session, told)
     errors = [error for _, _, error in told if error is not None]
     for error in errors:
         complain(session, type(error).__name__, f"error: {error}", task_id=error.task_id)
     return code_of_error(errors[0]) if errors else 0
+
+
+def _take(session: Session, bundle: BinaryIO) -> list[Told]:
+    """Import a bundle; what imports nothing makes no store."""
+    from mendloop.cli.composition import with_store
+    from mendloop.core.errors import StoreNotFound
+    from mendloop.importing import is_anything_in
+
+    try:
+        return with_store(session, lambda store: _import(store, bundle))
+    except StoreNotFound:
+        if not is_anything_in(bundle):
+            return []
+        return with_store(session, lambda store: _import(store, bundle), must_exist=False)
 
 
 async def _import(store: Store, bundle: BinaryIO) -> list[Told]:
@@ -76,10 +86,23 @@ async def _import(store: Store, bundle: BinaryIO) -> list[Told]:
     ]
 
 
-async def _import_cto(manager: StateManager, dump: BinaryIO) -> list[Told]:
-    from mendloop.cli.foreign import take_over
+def _take_cto(session: Session, dump: BinaryIO) -> list[Told]:
+    """Import a dump; what imports nothing makes no store."""
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.foreign import read_states, take_over
+    from mendloop.core.errors import StateError
 
-    return [(one.name, one.verdict, one.error) for one in await take_over(manager, dump)]
+    states = read_states(dump)
+    refused: list[Told] = [
+        (name, "refused", read) for name, read in states if isinstance(read, StateError)
+    ]
+    if len(refused) == len(states):
+        return refused
+
+    async def take(manager: StateManager) -> list[Told]:
+        return [(one.name, one.verdict, one.error) for one in await take_over(manager, states)]
+
+    return with_manager(session, take, must_exist=False)
 
 
 def _tell(session: Session, told: Sequence[Told]) -> None:

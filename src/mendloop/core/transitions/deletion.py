@@ -12,10 +12,10 @@ from mendloop.core.deletion import HOLD_LABEL, Deletion, is_over, untouched_sinc
 from mendloop.core.deletion import Hold as HoldRecord
 from mendloop.core.errors import StateDeleted, TransitionRefused, ValidationError
 from mendloop.core.model import Ledger, RemediationState, Settings
-from mendloop.core.text import REASON_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
     Transition,
     check_not_run_by_others,
+    given_reason,
     ledger_of,
     new_state,
     require,
@@ -55,6 +55,7 @@ def delete(state: RemediationState | None, command: Delete, context: Context) ->
         LeaseHeld: A run is under way.
         TransitionRefused: It is in progress, is held, or something happened since
             `Delete.untouched_since`.
+        ValidationError: The reason is blank.
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
@@ -68,7 +69,7 @@ def delete(state: RemediationState | None, command: Delete, context: Context) ->
         )
     _refuse_held(state, ledger, context)
     _refuse_touched(state, command.untouched_since)
-    reason = tidy(command.reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
+    reason = given_reason(command.reason, context)
     deleted = Deletion(by=context.by, reason=reason, at=context.now)
     return Transition(
         state=_replace(state, mendloop=_replace(ledger, deleted=deleted)), facts={"reason": reason}
@@ -154,12 +155,17 @@ def bury(state: RemediationState | None, command: Bury, context: Context) -> Tra
 
 
 def hold(state: RemediationState | None, command: Hold, context: Context) -> Transition:
-    """Keep the task from every cleanup; again changes nothing."""
+    """
+    Keep the task from every cleanup; again changes nothing.
+
+    Raises:
+        ValidationError: The reason is blank.
+    """
     state = require(state, context)
     ledger = ledger_of(state, context)
     if ledger.hold is not None:
         return Transition(state=state, is_changed=False)
-    reason = tidy(command.reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
+    reason = given_reason(command.reason, context)
     ledger = _replace(ledger, hold=HoldRecord(by=context.by, reason=reason, at=context.now))
     return Transition(state=_replace(state, mendloop=ledger), facts={"reason": reason})
 

@@ -70,7 +70,7 @@ def append_feedback(
 
     Raises:
         StateNotFound: There is no such task.
-        ValidationError: A description is empty, or a member is of a wrong type.
+        ValidationError: A description or a comment id is blank, or a member is of a wrong type.
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
@@ -168,7 +168,9 @@ def _report_entries(report: Report, context: Context, tree: str) -> Iterable[Fee
                 source=source,
                 seen_on=commit_name(finding.commit) or reviewed,
             ),
-            comment_id=finding.comment_id or f"{report.format}:{name}",
+            comment_id=(
+                finding.comment_id if finding.comment_id.strip() else f"{report.format}:{name}"
+            ),
             author=finding.author or finding.tool or report.reviewer,
             context=context,
         )
@@ -179,8 +181,13 @@ def person_entry(entry: FeedbackEntry, context: Context, *, commit: str) -> Feed
     The finding that a person or another program brings, cleaned and named.
 
     Raises:
-        ValidationError: Its description is empty, or a member is of a wrong type.
+        ValidationError: Its description or its comment id is blank, or a member is of a wrong type.
     """
+    if entry.pr_comment_id.isspace():
+        raise ValidationError(
+            "a comment id may not be blank: leave it empty where there is none",
+            task_id=context.task_id,
+        )
     given = finding_of(entry)
     finding = RawFinding(
         severity=entry.severity,

@@ -35,6 +35,7 @@ from mendloop.core.transitions.outcome import (
     Transition,
     check_holder,
     check_not_run_by_others,
+    given_reason,
     ledger_of,
     new_state,
     refuse_unless_running,
@@ -188,6 +189,7 @@ def pause(state: RemediationState | None, command: Pause, context: Context) -> T
 
     Raises:
         TaskEnded: There is nothing to pause.
+        ValidationError: The reason is blank.
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
@@ -199,7 +201,7 @@ def pause(state: RemediationState | None, command: Pause, context: Context) -> T
         )
     if ledger.pause is not None:
         return Transition(state=state, result={"is_new": False}, is_changed=False)
-    reason = tidy(command.reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
+    reason = given_reason(command.reason, context)
     ledger = _replace(ledger, pause=PauseRecord(by=context.by, reason=reason, at=context.now))
     return Transition(
         state=revise(state, ledger, last_update=context.now),
@@ -280,12 +282,17 @@ def _settings_facts(before: Settings, after: Settings) -> dict[str, Any]:
 
 
 def stop(state: RemediationState | None, command: Stop, context: Context) -> Transition:
-    """End the task by a person's word; a run that holds it loses it. Again changes nothing."""
+    """
+    End the task by a person's word; a run that holds it loses it. Again changes nothing.
+
+    Raises:
+        ValidationError: The reason is blank.
+    """
     state = require(state, context)
     ledger = ledger_of(state, context)
     if state.status.is_ended:
         return Transition(state=state, is_changed=False)
-    reason = tidy(command.reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
+    reason = given_reason(command.reason, context)
     ledger = _ended(ledger, StopReason.TERMINATED, reason)
     if ledger.lease.holder is not None:
         lease = ledger.lease

@@ -7,11 +7,18 @@ from typing import Any
 import msgspec
 
 from mendloop.core.commands import Context
-from mendloop.core.errors import LeaseHeld, LeaseLost, StateNotFound, TaskEnded, TaskPaused
+from mendloop.core.errors import (
+    LeaseHeld,
+    LeaseLost,
+    StateNotFound,
+    TaskEnded,
+    TaskPaused,
+    ValidationError,
+)
 from mendloop.core.migrations import migrated
 from mendloop.core.model import LEDGER_SCHEMA, STATE_VERSION, Ledger, RemediationState, Settings
 from mendloop.core.run import Child, Lease
-from mendloop.core.text import ERROR_MESSAGE_LIMIT_BYTES, tidy
+from mendloop.core.text import ERROR_MESSAGE_LIMIT_BYTES, REASON_LIMIT_BYTES, tidy
 from mendloop.core.vocabulary import Phase, Status, StepKind, StopReason
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "Transition",
     "check_holder",
     "check_not_run_by_others",
+    "given_reason",
     "lease_held",
     "ledger_of",
     "new_state",
@@ -54,6 +62,22 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     leaves_record: bool = True
     refusal: str = ""
     compacts: bool = False
+
+
+def given_reason(reason: str, context: Context) -> str:
+    """
+    The reason that a person gives, cleaned.
+
+    Raises:
+        ValidationError: It says nothing.
+    """
+    cleaned = tidy(reason, limit_bytes=REASON_LIMIT_BYTES, redact=context.redact)
+    if not cleaned.strip():
+        raise ValidationError(
+            "a reason is needed, for whoever looks at it later: it may not be blank",
+            task_id=context.task_id,
+        )
+    return cleaned
 
 
 def ledger_of(state: RemediationState, context: Context) -> Ledger:
