@@ -86,7 +86,7 @@ class GroupCommitter:
             clock: Gives decisions their time.
             redact: Takes secrets out of every text before it is written.
             deadline_seconds: How long one command may take, retries included.
-            telemetry: Is told of conflicts and retries.
+            telemetry: Is told of operations, conflicts and retries.
         """
         self._store = store
         self._telemetry = telemetry
@@ -124,17 +124,16 @@ class GroupCommitter:
         self._queues.setdefault(task_id, deque()).append(waiting)
         if task_id not in self._drains:
             self._drains[task_id] = asyncio.create_task(self._drain(task_id))
-        begun_seconds, outcome = self._clock.monotonic_seconds(), "cancelled"
+        begun_seconds = self._clock.monotonic_seconds()
+        raised: BaseException | None = None
         try:
-            result = await asyncio.shield(future)
-            outcome = "ok"
-        except StateError as error:
-            outcome = type(error).__name__
+            return await asyncio.shield(future)
+        except BaseException as error:
+            raised = error
             raise
         finally:
             seconds = self._clock.monotonic_seconds() - begun_seconds
-            self._telemetry.operation(type(request.command).__name__, outcome, seconds)
-        return result
+            self._telemetry.operation(type(request.command).__name__, raised, seconds)
 
     async def close(self) -> None:
         """Wait for what is on its way; a caller that is cancelled here cancels none of it."""

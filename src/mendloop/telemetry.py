@@ -14,13 +14,13 @@ class Telemetry(Protocol):
     Every method is called from the event loop, returns at once and raises nothing.
     """
 
-    def operation(self, name: str, outcome: str, seconds: float) -> None:
+    def operation(self, name: str, error: BaseException | None, seconds: float) -> None:
         """
         Tell that an operation has ended.
 
         Args:
             name: The command, such as "Increment".
-            outcome: "ok", or the class of its error.
+            error: What it raised; None where it did what was asked.
             seconds: From its call to its answer.
         """
 
@@ -30,11 +30,14 @@ class Telemetry(Protocol):
     def retry(self) -> None:
         """Tell that the store failed a write, which is tried again."""
 
+    def throttled(self) -> None:
+        """Tell that the store put a request off, and wants none for a while."""
+
 
 class Untold:
     """Tells nobody."""
 
-    def operation(self, name: str, outcome: str, seconds: float) -> None:
+    def operation(self, name: str, error: BaseException | None, seconds: float) -> None:
         """See `Telemetry.operation`."""
 
     def conflict(self) -> None:
@@ -42,3 +45,6 @@ class Untold:
 
     def retry(self) -> None:
         """See `Telemetry.retry`."""
+
+    def throttled(self) -> None:
+        """See `Telemetry.throttled`."""

@@ -19,6 +19,7 @@ from mendloop.core.election import Leases
 from mendloop.manager import StateManager
 from mendloop.runners.port import Runner
 from mendloop.stores.port import Store
+from mendloop.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from mendloop.kube.access import Access
@@ -216,12 +217,15 @@ async def _open_store(session: Session, *, must_exist: bool) -> Store:
 
 
 @asynccontextmanager
-async def open_shared(session: Session, *, leader: str) -> AsyncIterator[tuple[Store, Leases]]:
+async def open_shared(
+    session: Session, *, leader: str, telemetry: Telemetry
+) -> AsyncIterator[tuple[Store, Leases]]:
     """
     Open the store for a process that lives long, and where it elects a leader with others.
 
     Args:
         leader: What they elect: the name of the Lease, or of the document.
+        telemetry: Is told what an API server puts off.
 
     Raises:
         click.UsageError: The spec is not understood.
@@ -240,9 +244,10 @@ async def open_shared(session: Session, *, leader: str) -> AsyncIterator[tuple[S
             from mendloop.kube.api import Api
             from mendloop.kube.leases import KubernetesLeases
             from mendloop.stores.configmap import open_configmaps
-        store = open_configmaps(await _load_access(session, place), is_watching=True)
+        access = await _load_access(session, place)
+        store = open_configmaps(access, is_watching=True, telemetry=telemetry)
         stack.push_async_callback(store.close)
-        api = Api(await _load_access(session, place))
+        api = Api(await _load_access(session, place), telemetry=telemetry)
         stack.push_async_callback(api.close)
         yield store, KubernetesLeases(api, leader)
 

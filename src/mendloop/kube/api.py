@@ -19,6 +19,7 @@ from mendloop.kube.connections import connection_errors, send_once
 from mendloop.kube.errors import Answer, Call, from_answer, is_absent, no_namespace
 from mendloop.kube.requests import Request, Resource
 from mendloop.kube.throttle import Throttle
+from mendloop.telemetry import Telemetry, Untold
 
 __all__ = ["FIELD_MANAGER", "Api"]
 
@@ -47,7 +48,12 @@ class Api:
     """
 
     def __init__(
-        self, access: Access, *, patience_seconds: float = 30.0, answer_seconds: float = 30.0
+        self,
+        access: Access,
+        *,
+        patience_seconds: float = 30.0,
+        answer_seconds: float = 30.0,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """
         Send nothing yet.
@@ -57,12 +63,14 @@ class Api:
             patience_seconds: How long one call waits, at most, where the server wants it to come
                 later.
             answer_seconds: How long one answer may take, from the connection to its last byte.
+            telemetry: Is told what the server puts off.
         """
         self._access = access
         self._timeout = aiohttp.ClientTimeout(total=answer_seconds, sock_connect=_CONNECT_SECONDS)
         self._patience_seconds = patience_seconds
         self._session: aiohttp.ClientSession | None = None
         self._throttle = Throttle()
+        self._telemetry = telemetry or Untold()
         self._permitted: set[tuple[str, str]] = set()
         self._under_way = 0
         self._is_quiet = asyncio.Event()
@@ -282,6 +290,7 @@ class Api:
                     self._throttle.open()
                 else:
                     self._throttle.close(asked_seconds)
+                    self._telemetry.throttled()
                 return response
         except TimeoutError as error:
             raise self._put_off(request) from error

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from mendloop.cleanup import CleanupTerms
 from mendloop.clock import Clock
 from mendloop.config import parse_duration
 from mendloop.core.election import Leases
 from mendloop.core.errors import ValidationError
 from mendloop.core.model import Settings
 from mendloop.manager import StateManager
+from mendloop.service.collectors import TaskCounts
 from mendloop.service.feedback import FeedbackDoor, FeedbackWork
 from mendloop.service.github import GithubDoor
 from mendloop.service.github_work import GithubWork
@@ -23,7 +23,7 @@ from mendloop.service.health import Health
 from mendloop.service.housekeeping import Housekeeping
 from mendloop.service.leader import Elector
 from mendloop.service.measured import MeasuredStore
-from mendloop.service.metrics import Metrics, TaskCounts
+from mendloop.service.metrics import Metrics
 from mendloop.service.queue import DeliveryQueue, Item
 from mendloop.service.server import Door, Listener, admin_app, intake_app
 from mendloop.service.settings import Secrets, ServiceSettings
@@ -36,7 +36,6 @@ __all__ = ["Address", "Service"]
 _log = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 10.0
-_GAUGES_SECONDS = 5.0
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -62,6 +61,7 @@ class Service:
         self,
         store: Store,
         leases: Leases,
+        metrics: Metrics,
         *,
         name: str,
         clock: Clock,
@@ -76,6 +76,7 @@ class Service:
         Args:
             store: Stays the caller's to close.
             leases: Where the leader is elected.
+            metrics: Are kept, and shown.
             name: Of this replica, and of no other.
             clock: The time.
             settings: From the configuration file.
@@ -85,12 +86,14 @@ class Service:
         """
         self._clock = clock
         self._settings = settings
-        self.metrics = metrics = Metrics()
+        self.metrics = metrics
         measured = MeasuredStore(store, metrics)
         self._manager = StateManager(
             measured, by=f"mendloop@{name}", door="service", clock=clock, telemetry=metrics
         )
-        self._tasks = TaskWatch(self._manager, clock)
+        self._tasks = TaskWatch(
+            self._manager, clock, lambda kind: metrics.recoveries.labels(kind).inc()
+        )
         metrics.registry.register(TaskCounts(self._tasks.counts))
         self.health = Health(measured, self._tasks, clock=clock)
         self._queue = DeliveryQueue(measured, clock=clock)
@@ -109,9 +112,9 @@ class Service:
             name=name,
             metrics=metrics,
             clock=clock,
-            terms=_cleanup_terms(settings),
-            interval_seconds=parse_duration(settings.cleanup.interval),
+            settings=settings,
         )
+        self._set_gauges()
         doors = self._doors(secrets)
         self.closed_doors = {GithubDoor.path, FeedbackDoor.path} - {door.path for door in doors}
         app = intake_app(doors, metrics=metrics, health=self.health)
@@ -146,7 +149,6 @@ class Service:
             self._start("the watch of the tasks", self._tasks.run()),
             self._start("the queue's worker", self._worker.run()),
             self._start("the look at the queue", self._worker.adopt()),
-            self._start("the gauges", self._set_gauges()),
         ]
         leading = self._start("the election", self._elector.run(self._house.run))
         try:
@@ -199,20 +201,12 @@ class Service:
             raise ValidationError(f"nothing is known of the door {item.door!a}")
         return await work(item)
 
-    async def _set_gauges(self) -> None:
+    def _set_gauges(self) -> None:
+        """Have these told as they are when they are asked for."""
+        metrics, tasks, elector = self.metrics, self._tasks, self._elector
         stuck_seconds = parse_duration(self._settings.tasks.stuck_after)
-        while True:
-            self.metrics.stuck.set(self._tasks.stuck(stuck_seconds))
-            self.metrics.unreadable.set(len(self._tasks.unreadable))
-            self.metrics.leader.set(self._elector.is_leader)
-            self.metrics.has_leader.set(self._elector.is_leader or self._elector.has_leader)
-            await self._clock.sleep(_GAUGES_SECONDS)
-
-
-def _cleanup_terms(settings: ServiceSettings) -> CleanupTerms:
-    table = settings.cleanup
-    return CleanupTerms(
-        retention_seconds=parse_duration(table.retention),
-        grace_seconds=parse_duration(table.grace),
-        quarantine_seconds=parse_duration(table.quarantine),
-    )
+        metrics.stuck.set_function(lambda: tasks.stuck(stuck_seconds))
+        metrics.unreadable.set_function(lambda: len(tasks.unreadable))
+        metrics.leader.set_function(lambda: elector.is_leader)
+        metrics.has_leader.set_function(lambda: elector.is_leader or elector.has_leader)
+        metrics.ready.set_function(lambda: not self.health.readiness())

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from mendloop.core.errors import StateError
 from mendloop.service.metrics import Metrics
-from mendloop.stores.port import Document, Page, Remembering, Seen, Store
+from mendloop.stores.port import Bounded, Document, Page, Remembering, Room, Seen, Store
 
 __all__ = ["MeasuredStore"]
 
@@ -81,6 +81,10 @@ class MeasuredStore:
         if not isinstance(self._store, Remembering):
             return None
         return await self._store.remembered(kind, key, revisions)
+
+    async def room(self) -> Room | None:
+        """See `mendloop.stores.port.Bounded.room`; None where the store does not know."""
+        return await self._store.room() if isinstance(self._store, Bounded) else None
 
     async def scrub(self) -> None:
         """See `mendloop.stores.port.Store.scrub`."""

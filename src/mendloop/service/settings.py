@@ -16,6 +16,7 @@ __all__ = [
     "GithubTable",
     "Secrets",
     "ServiceSettings",
+    "StoreTable",
     "StormTable",
     "TasksTable",
     "read_secret",
@@ -89,12 +90,27 @@ class TasksTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     stuck_after: Duration = "1d"
 
 
+class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    The table ``[store]``.
+
+    Attributes:
+        limit: Bytes that all that is stored may have; an alert tells before it is reached. 0 is what
+            the disk takes, or no limit where nobody knows it, as in a cluster.
+        weigh_interval: From one count of the stored bytes to the next: it reads all that is stored.
+    """
+
+    limit: Annotated[int, msgspec.Meta(ge=0)] = 0
+    weigh_interval: Duration = "5m"
+
+
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file; its defaults are those of a service without one."""
 
     github: GithubTable = GithubTable()
     cleanup: CleanupTable = CleanupTable()
     tasks: TasksTable = TasksTable()
+    store: StoreTable = StoreTable()
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +179,7 @@ def _check(path: Path, settings: ServiceSettings) -> None:
         "cleanup.grace": settings.cleanup.grace,
         "cleanup.quarantine": settings.cleanup.quarantine,
         "tasks.stuck_after": settings.tasks.stuck_after,
+        "store.weigh_interval": settings.store.weigh_interval,
     }
     for key, value in durations.items():
         try:

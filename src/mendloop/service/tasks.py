@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
@@ -12,7 +12,8 @@ import msgspec
 
 from mendloop.clock import Clock
 from mendloop.core.errors import StateError
-from mendloop.core.model import RemediationState
+from mendloop.core.model import Ledger, RemediationState
+from mendloop.core.outside import OUTSIDE
 from mendloop.core.vocabulary import Status
 from mendloop.listing import Listed
 from mendloop.manager import StateManager
@@ -56,11 +57,22 @@ class TaskWatch:
         is_synced: Whether all tasks have been seen, and changes are seen as they happen.
     """
 
-    def __init__(self, manager: StateManager, clock: Clock) -> None:
-        """Watch nothing yet."""
+    def __init__(
+        self, manager: StateManager, clock: Clock, recovered: Callable[[str], None]
+    ) -> None:
+        """
+        Watch nothing yet.
+
+        Args:
+            manager: Of the store.
+            clock: The time.
+            recovered: Is told of each repair that is seen to be made, by its kind.
+        """
         self._manager = manager
         self._clock = clock
+        self._recovered = recovered
         self._known: dict[str, Known] = {}
+        self._commits: dict[str, int] = {}
         self.unreadable: set[str] = set()
         self.is_synced = False
 
@@ -118,17 +130,33 @@ class TaskWatch:
             if cursor is None:
                 break
         for task_id in (self._known.keys() | self.unreadable) - there:
-            self._known.pop(task_id, None)
-            self.unreadable.discard(task_id)
+            self._take(Listed(task_id, None))
         self.is_synced = True
 
     def _take(self, task: Listed) -> None:
-        before = self._known.pop(task.task_id, None)
-        self.unreadable.discard(task.task_id)
+        task_id, was_unreadable = task.task_id, task.task_id in self.unreadable
+        before = self._known.pop(task_id, None)
+        self.unreadable.discard(task_id)
         if task.problem is not None:
-            self.unreadable.add(task.task_id)
+            self.unreadable.add(task_id)
         elif task.state is not None:
-            self._known[task.task_id] = self._known_of(task.state, before)
+            self._known[task_id] = self._known_of(task.state, before)
+            self._tell_repairs(task_id, task.state.ledger, was_unreadable=was_unreadable)
+        else:
+            self._commits.pop(task_id, None)
+
+    def _tell_repairs(self, task_id: str, ledger: Ledger, *, was_unreadable: bool) -> None:
+        """Tell the repairs among the commits that came since the last look at a task."""
+        # What was unreadable from the first look on is readable by its last commit.
+        first_look = ledger.commit - was_unreadable
+        told = self._commits.get(task_id, first_look)
+        self._commits[task_id] = ledger.commit
+        for commit in ledger.commits:
+            for change in commit.changes if commit.number > told else ():
+                if change.do == "recover":
+                    self._recovered("restore" if "source" in change.facts else "repair")
+                elif change.door == OUTSIDE:
+                    self._recovered("outside")
 
     def _known_of(self, state: RemediationState, before: Known | None) -> Known:
         ledger = state.ledger

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import msgspec
 
@@ -71,6 +72,9 @@ class Worker:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._seen: dict[str, _Seen] = {}
+        self._oldest_at: datetime | None = None
+        # It goes on growing while the store cannot be asked.
+        metrics.queue_age.set_function(self._oldest_age_seconds)
 
     async def run(self) -> None:
         """Process what this replica takes in, until cancelled."""
@@ -166,8 +170,12 @@ class Worker:
                 self._start(batch)
         self._seen = {key: seen for key, seen in self._seen.items() if key in there}
         self._metrics.queue_items.set(count)
-        age_seconds = (self._clock.now() - oldest).total_seconds() if oldest else 0.0
-        self._metrics.queue_age.set(max(age_seconds, 0.0))
+        self._oldest_at = oldest
+
+    def _oldest_age_seconds(self) -> float:
+        if self._oldest_at is None:
+            return 0.0
+        return max((self._clock.now() - self._oldest_at).total_seconds(), 0.0)
 
     def _is_due(self, document: Document) -> bool:
         """Whether a document is to be tried again, or its replica is gone: it has long not moved."""

@@ -103,12 +103,16 @@ async def _serve(
     from mendloop.cli.composition import open_shared
     from mendloop.clock import SystemClock
     from mendloop.service.assembly import Service
+    from mendloop.service.metrics import Metrics
 
     log = logging.getLogger("mendloop.service")
-    async with open_shared(session, leader="mendloop-leader") as (store, leases):
+    metrics = Metrics()
+    opened = open_shared(session, leader="mendloop-leader", telemetry=metrics)
+    async with opened as (store, leases):
         service = Service(
             store,
             leases,
+            metrics,
             name=name,
             clock=SystemClock(),
             settings=settings,
