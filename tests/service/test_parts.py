@@ -12,14 +12,14 @@ from faulty_store import FaultyStore
 from patience import eventually
 from served import Served
 
-from mendloop.cleanup import CleanupTerms
 from mendloop.clock import SystemClock
 from mendloop.manager import StateManager
 from mendloop.service.assembly import Address, Service
 from mendloop.service.housekeeping import Housekeeping
+from mendloop.service.measured import MeasuredStore
 from mendloop.service.metrics import Metrics
 from mendloop.service.queue import QUEUE
-from mendloop.service.settings import Secrets, ServiceSettings
+from mendloop.service.settings import CleanupTable, Secrets, ServiceSettings
 from mendloop.service.tasks import TaskWatch
 from mendloop.stores.leases import StoredLeases
 from mendloop.stores.port import Page
@@ -59,6 +59,7 @@ async def _serving(store: FaultyStore) -> AsyncIterator[Service]:
     service = Service(
         store,
         StoredLeases(store, "lead"),
+        Metrics(),
         name="a",
         clock=SystemClock(),
         settings=ServiceSettings(),
@@ -98,13 +99,12 @@ async def test_what_fails_of_the_housekeeping_holds_up_nothing_else(file: Sqlite
         async with StateManager(store) as manager:
             house = Housekeeping(
                 manager,
-                store,
-                TaskWatch(manager, clock),
+                MeasuredStore(store, metrics),
+                TaskWatch(manager, clock, metrics.recovered),
                 name="a",
                 metrics=metrics,
                 clock=clock,
-                terms=CleanupTerms(retention_seconds=_DAY_SECONDS),
-                interval_seconds=0.5,
+                settings=ServiceSettings(cleanup=CleanupTable(interval="0.5s", retention="1d")),
             )
             running = asyncio.create_task(house.run())
             deleted = metrics.cleaned.labels("soft_deleted")._value

@@ -91,9 +91,7 @@ class Service:
         self._manager = StateManager(
             measured, by=f"mendloop@{name}", door="service", clock=clock, telemetry=metrics
         )
-        self._tasks = TaskWatch(
-            self._manager, clock, lambda kind: metrics.recoveries.labels(kind).inc()
-        )
+        self._tasks = TaskWatch(self._manager, clock, metrics.recovered)
         metrics.registry.register(TaskCounts(self._tasks.counts))
         self.health = Health(measured, self._tasks, clock=clock)
         self._queue = DeliveryQueue(measured, clock=clock)

@@ -155,7 +155,7 @@ class Housekeeping:
                 await self._manager.submit(task_id, release)
             except (LeaseHeld, StateNotFound, StateDeleted):
                 continue  # it lives, or somebody was quicker
-            self._metrics.recoveries.labels("lease").inc()
+            self._metrics.recovered("lease")
             _log.warning("task %s: its run is gone, and its lease was taken back", task_id)
 
     async def _weigh(self) -> None:

@@ -79,6 +79,10 @@ class Metrics:
         """See `mendloop.telemetry.Telemetry.throttled`."""
         self.store_throttled.inc()
 
+    def recovered(self, kind: str) -> None:
+        """Count what was made right, one of `RECOVERIES`."""
+        self.recoveries.labels(kind).inc()
+
     def exposition(self) -> bytes:
         """All of them, in the text format of Prometheus."""
         return generate_latest(self.registry)
