@@ -198,9 +198,16 @@ class StateManager(Disposal, Feedback):
         state = await self.get_state(task_id)
         return state.iteration if state else 0
 
-    async def get_feedback_history(self, task_id: str) -> tuple[FeedbackEntry, ...]:
+    async def get_feedback_history(
+        self, task_id: str, which: Which = EVERY
+    ) -> tuple[FeedbackEntry, ...]:
         """
         Every finding of the task, in the order they came; none where there is no task.
+
+        Of a long history `find` reads a page at a time.
+
+        Args:
+            which: Those that are asked for.
 
         Raises:
             HistoryDamaged: Some are missing or damaged.
@@ -208,7 +215,8 @@ class StateManager(Disposal, Feedback):
         state = await self.get_state(task_id)
         if state is None:
             return ()
-        return tuple([entry async for _, entry in self._reader.findings(state)])
+        findings = self._reader.findings(state)
+        return tuple([entry async for _, entry in findings if which.has(entry)])
 
     async def find(
         self,

@@ -139,6 +139,23 @@ def test_history_is_paged_without_gaps_or_repeats(demo: Quick) -> None:
     assert "mendloop history demo --after 2" in demo("history", "demo", "--limit", "2").out
 
 
+def test_history_is_chosen_by_iteration_and_author(demo: Quick) -> None:
+    """Commits of one iteration, or with a change by somebody; pages of them go on as the whole does."""
+
+    def numbers(*options: str) -> list[int]:
+        told = demo("history", "demo", *options, "-o", "json").json()
+        return [commit["number"] for commit in told["commits"]]
+
+    assert [1, 2, 3, 4, 5] == numbers("--iteration", "1")
+    assert [6] == numbers("--iteration", "2")
+    assert [] == numbers("--iteration", "0")
+    assert [4] == numbers("--author", "alice")
+    assert [5] == numbers("--author", "bob", "--iteration", "1")
+    assert [3, 4] == numbers("--iteration", "1", "--after", "2", "--limit", "2")
+    more = demo("history", "demo", "--iteration", "1", "--limit", "2").out
+    assert "more: `mendloop history demo --after 2 --iteration 1`" in more
+
+
 def test_explain_names_who_paused_and_resumed(demo: Quick) -> None:
     """People's doings stand in the story with their names."""
     told = demo("explain", "demo").out

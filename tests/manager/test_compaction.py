@@ -163,6 +163,7 @@ async def test_a_sealed_finding_is_judged_by_its_name(manager: StateManager) -> 
     assert (299, 300) == (state.open_total, state.findings_total)
     page = await manager.find("t", Which(life=Life.DISMISSED))
     assert ["c150"] == [found.pr_comment_id for found in page.entries]
+    assert page.entries == await manager.get_feedback_history("t", Which(life=Life.DISMISSED))
     with pytest.raises(ValidationError, match=r"'c15' may be any of 10 findings"):
         await manager.judge("t", Life.DEFERRED, "c15", reason="later")
     await manager.append_feedback("t", entry("other"))
