@@ -6,12 +6,15 @@ from urllib.request import urlopen
 
 
 def status_of(url: str, body: bytes | None = None) -> int:
-    """Ask once; whatever is answered, the status is returned."""
+    """Ask once; whatever is answered, the status is returned, and 0 where nothing is."""
     try:
         with urlopen(url, body, timeout=10) as answer:  # noqa: S310 - the chart's own addresses
             return int(answer.status)
     except HTTPError as error:
         return error.code
+    except OSError as error:
+        sys.stdout.write(f"{url}: {error}\n")
+        return 0
 
 
 intake, admin, *doors = sys.argv[1:]
