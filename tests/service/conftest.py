@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from prometheus import PrometheusMissing, prometheus_programs
 from rights import grant
 from served import Served
 
@@ -44,3 +45,12 @@ async def store(served: Served) -> AsyncIterator[Store]:
         store = await open_sqlite(Path(served.spec.removeprefix("sqlite:")))
     yield store
     await store.close()
+
+
+@pytest.fixture(scope="session")
+def prometheus_folder() -> Path:
+    """The folder of the programs `prometheus` and `promtool`."""
+    try:
+        return prometheus_programs()
+    except PrometheusMissing as error:
+        pytest.fail(str(error), pytrace=False)

@@ -1,0 +1,117 @@
+"""A Prometheus that scrapes services once a second, and alerts by the rules that we ship."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import yaml
+from controlplane.server import Server, free_port
+
+from prometheus.rules import quickened
+
+__all__ = ["INTERVAL_SECONDS", "Prometheus"]
+
+INTERVAL_SECONDS = 1
+"""From one scrape to the next, and from one evaluation to the next."""
+
+
+class Prometheus:
+    """
+    One server, with the alerts of which all times are divided by 60.
+
+    Args:
+        programs: The folder of its program.
+        folder: For its data; made when missing.
+        targets: The addresses of services, host and port, by the namespace that they are in.
+    """
+
+    def __init__(self, programs: Path, folder: Path, targets: Mapping[str, Sequence[str]]) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "rules.yaml").write_text(quickened())
+        (folder / "prometheus.yaml").write_text(_config(targets))
+        self._url = f"http://127.0.0.1:{free_port()}"
+        self._server = Server(
+            [
+                str(programs / "prometheus"),
+                f"--config.file={folder / 'prometheus.yaml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address={self._url.removeprefix('http://')}",
+                "--web.console.libraries=/nowhere",
+                "--web.console.templates=/nowhere",
+            ],
+            folder / "prometheus.log",
+            self._is_ready,
+        )
+
+    def __enter__(self) -> Self:
+        """Scrape and alert from now on."""
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._server.stop()
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """All alerts that are pending or firing."""
+        found: list[dict[str, Any]] = self._get("alerts")["alerts"]
+        return found
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """
+        Evaluate an expression now; returns its series.
+
+        Raises:
+            AssertionError: It is no expression; the message says why.
+        """
+        found: list[dict[str, Any]] = self._get("query", query=expression)["result"]
+        return found
+
+    def instants(self, expression: str, *, seconds: int) -> list[float]:
+        """The times, within the last *seconds*, of all samples of the one series that is selected."""
+        series = self.query(f"{expression}[{seconds}s]")
+        assert len(series) <= 1, series
+        return [float(time) for one in series for time, _ in one["values"]]
+
+    def _get(self, what: str, **query: str) -> dict[str, Any]:
+        url = f"{self._url}/api/v1/{what}?{urlencode(query)}"
+        try:
+            with urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback
+                data: dict[str, Any] = json.load(answer)["data"]
+                return data
+        except HTTPError as error:
+            with error:
+                raise AssertionError(f"{query}: {error.read().decode()}") from error
+
+    def _is_ready(self) -> bool:
+        try:
+            with urlopen(f"{self._url}/-/ready", timeout=1) as answer:  # noqa: S310 - loopback
+                return bool(answer.status == HTTPStatus.OK)
+        except (URLError, OSError):
+            return False
+
+
+def _config(targets: Mapping[str, Sequence[str]]) -> str:
+    every = f"{INTERVAL_SECONDS}s"
+    static = [
+        {"targets": list(addresses), "labels": {"namespace": namespace}}
+        for namespace, addresses in targets.items()
+    ]
+    return yaml.safe_dump(
+        {
+            "global": {
+                "scrape_interval": every,
+                "scrape_timeout": every,
+                "evaluation_interval": every,
+            },
+            "rule_files": ["rules.yaml"],
+            "scrape_configs": [{"job_name": "mendloop", "static_configs": static}],
+        }
+    )
