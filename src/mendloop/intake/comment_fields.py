@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mendloop.intake.markdown import Markdown, plain
+from mendloop.intake.markdown import Markdown, Said, plain
 from mendloop.intake.words import known_issue_type, known_severity
 
 __all__ = ["Field", "Marker", "find_marker", "is_field_name", "read_fields"]
@@ -23,7 +23,8 @@ _MARKER = re.compile(
 _SHORTCODE = re.compile(r":\w{1,30}:")
 # With one of these in front, the words say that nothing is left to change.
 _DONE = ("\u2705", "\u2611", "\u2714", "\U0001f7e2", "white_check_mark", "green_circle")
-_ENDS_LINE = re.compile(r"[\s:\uff1a.!]*")
+_ENDS_LINE = re.compile(r"[\W_]*")
+_NOTHING = re.compile(r"\W*(?:none|nothing|n/a)\W*", re.IGNORECASE)
 _GOES_ON = re.compile(r"\s*[\w'`\"]")
 _NAME = r"(?:(?P<type>issue[\s_-]{0,3}type|type\s{1,3}of\s{1,3}issue)|severity)"
 _MAYBE_FIELD = re.compile(r"issue|severity", re.IGNORECASE)
@@ -76,20 +77,30 @@ class Field(NamedTuple):
 
 def find_marker(markdown: Markdown) -> Iterator[Marker]:
     """Yield where "Required Changes" stands at the start of a line of the author's own."""
-    for number, said in markdown.said.items():
+    numbers = list(markdown.said)
+    for place, number in enumerate(numbers):
+        said = markdown.said[number]
         if not _MAYBE_MARKER.match(said.text):
             continue
         match = _MARKER.match(plain(said.text, code=_CODE))
         if match is None or any(sign in match["before"] for sign in _DONE):
             continue
-        has_sign = _SHORTCODE.search(match["before"]) is not None or any(
-            unicodedata.category(sign) == "So" for sign in match["before"]
-        )
         after = match["after"]
-        if _ENDS_LINE.fullmatch(after):
-            yield Marker(number, "", is_sure=True)
-        elif has_sign:
-            yield Marker(number, after.strip(), is_sure=not _GOES_ON.match(after))
+        is_end = _ENDS_LINE.fullmatch(_SHORTCODE.sub(" ", after)) is not None
+        if _NOTHING.fullmatch(after) or (is_end and any(sign in after for sign in _DONE)):
+            continue
+        if is_end:
+            below = [markdown.said[other].text for other in numbers[place + 1 : place + 2]]
+            yield Marker(number, "", is_sure=not any(map(_NOTHING.fullmatch, below)))
+        elif _is_set_off(said, match["before"]):
+            yield Marker(number, after.strip(" \t:\uff1a"), is_sure=not _GOES_ON.match(after))
+
+
+def _is_set_off(said: Said, before: str) -> bool:
+    """Whether a line looks like a title, and not like the first words of a sentence."""
+    if said.heading or said.text.startswith(("**", "__")) or _SHORTCODE.search(before):
+        return True
+    return any(unicodedata.category(sign) == "So" for sign in before)
 
 
 def is_field_name(text: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from mendloop.intake.comment_fields import is_field_name
-from mendloop.intake.markdown import Markdown, Said, plain
+from mendloop.intake.markdown import Markdown, plain
 
 __all__ = ["Criterion", "Section", "criteria_of", "outcomes_of", "sections_of", "text_of"]
 
@@ -25,8 +25,8 @@ _TITLE_LIMIT = 80
 _REMARK = re.compile(r"\([^()]*\)\s*\Z")
 _NO_WORDS = re.compile(r"[\W_]+")
 _LABEL = re.compile(
-    r"(?P<opened>\*\*|__)?(?P<name>[^\n*:\uff1a]{1,80}?)(?P<closed>\*\*|__)?\s{0,8}"
-    r"[:\uff1a]\s{0,8}(?P<late>\*\*|__)?\s{0,8}(?P<rest>.*)"
+    r"(?P<opened>\*{1,2}|__)?(?P<name>[^\n*:\uff1a]{1,80}?)(?P<closed>\*{1,2}|__)?\s{0,8}"
+    r"[:\uff1a]\s{0,8}(?P<late>\*{1,2}|__)?\s{0,8}(?P<rest>.*)"
 )
 _BOLD = re.compile(r"(?:\*\*|__)[^*]{1,80}(?:\*\*|__)[:\uff1a]?")
 _BOX = re.compile(
@@ -35,6 +35,7 @@ _BOX = re.compile(
     r"\s*(?P<text>.*)"
 )
 _BULLET = re.compile(r"\s*(?:[-*+•]|\d{1,9}[.)])\s+(?P<text>.*)")
+_NO_ITEM = 2**31
 _MET_SIGNS = frozenset("\u2611\u2705\u2714")
 
 
@@ -48,12 +49,14 @@ class Section(NamedTuple):
         title: The line that it begins with, or None where nothing of that is to be kept.
         first: What stands on that line behind the title.
         numbers: The lines below it.
+        remark: What the title says in brackets at its end, such as "(on Linux)".
     """
 
     name: str
     title: str | None
     first: str
     numbers: list[int]
+    remark: str = ""
 
 
 class Criterion(NamedTuple):
@@ -61,6 +64,15 @@ class Criterion(NamedTuple):
 
     text: str
     is_met: bool
+
+
+class _Found(NamedTuple):
+    """A criterion while its lines are gathered; what is indented more than *indent* belongs to it."""
+
+    lines: list[str]
+    is_met: bool
+    indent: int = _NO_ITEM
+    is_boxed: bool = False
 
 
 def sections_of(markdown: Markdown, start: int, without: Container[int]) -> list[Section]:
@@ -71,7 +83,7 @@ def sections_of(markdown: Markdown, start: int, without: Container[int]) -> list
         if number in without:
             continue
         said = markdown.said.get(number)
-        found = _section_at(said, level) if said is not None else None
+        found = _section_at(markdown, number, level) if said is not None else None
         if found is not None:
             sections.append(found)
             level = said.heading if said is not None else 0
@@ -82,36 +94,56 @@ def sections_of(markdown: Markdown, start: int, without: Container[int]) -> list
 
 def text_of(markdown: Markdown, section: Section) -> str:
     """What a section holds, as it was written, without its title."""
-    lines = [section.first, *(markdown.lines[number] for number in section.numbers)]
+    begun = filter(None, (section.remark, section.first))
+    lines = [*begun, *(markdown.lines[number] for number in section.numbers)]
     return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 
 def criteria_of(markdown: Markdown, section: Section) -> list[Criterion]:
-    """Read each item and each paragraph of a section as a criterion; without a box it is not met."""
-    found: list[tuple[list[str], bool]] = [([section.first], False)] if section.first else []
+    """
+    Read each item and each paragraph of a section as a criterion; without a box it is not met.
+
+    An item without a box that stands below another one is part of it.
+    """
+    found = [_Found([section.first], is_met=False)] if section.first else []
     is_apart = True
     for number in section.numbers:
         line = markdown.lines[number].rstrip()
-        is_said = number in markdown.said
-        box = _BOX.match(line) if is_said else None
-        bullet = _BULLET.match(line) if is_said else None
-        if box is not None:
-            is_met = box["mark"] not in {None, "", " "} or (box["sign"] or "") in _MET_SIGNS
-            found.append(([box["text"]], is_met))
-        elif bullet is not None:
-            found.append(([bullet["text"]], False))
-        elif line and (not found or (is_apart and is_said and not line.startswith((" ", "\t")))):
-            found.append(([line], False))
+        item = _item(line) if number in markdown.said else None
+        if item is not None and (item.is_boxed or not found or item.indent <= found[-1].indent):
+            found.append(item)
+        elif item is None and line and (not found or (is_apart and _is_own(markdown, number))):
+            found.append(_Found([line], is_met=False))
         elif found:
-            found[-1][0].append(line)
+            found[-1].lines.append(line)
         is_apart = not line
-    criteria = [Criterion("\n".join(lines).strip(), is_met) for lines, is_met in found]
+    criteria = [Criterion("\n".join(one.lines).strip(), one.is_met) for one in found]
     return [criterion for criterion in criteria if criterion.text]
+
+
+def _item(line: str) -> _Found | None:
+    """The criterion that an item of a list, or a line with a box, begins."""
+    indent = len(line) - len(line.lstrip())
+    box = _BOX.match(line)
+    if box is not None:
+        is_met = box["mark"] not in {None, "", " "} or (box["sign"] or "") in _MET_SIGNS
+        return _Found([box["text"]], is_met=is_met, indent=indent, is_boxed=True)
+    bullet = _BULLET.match(line)
+    return None if bullet is None else _Found([bullet["text"]], is_met=False, indent=indent)
+
+
+def _is_own(markdown: Markdown, number: int) -> bool:
+    """Whether a line begins a paragraph that belongs to no item."""
+    return number in markdown.said and not markdown.lines[number].startswith((" ", "\t"))
 
 
 def outcomes_of(markdown: Markdown, section: Section) -> dict[str, str]:
     """Cut "Expected vs Actual" into "expected" and "actual", and "other" for what is before them."""
-    parts: dict[str, list[str]] = {"other": [section.first], "expected": [], "actual": []}
+    parts: dict[str, list[str]] = {
+        "other": [section.remark, section.first],
+        "expected": [],
+        "actual": [],
+    }
     name = "other"
     for number in section.numbers:
         said = markdown.said.get(number)
@@ -124,19 +156,25 @@ def outcomes_of(markdown: Markdown, section: Section) -> dict[str, str]:
     return {name: "\n".join(lines).strip() for name, lines in parts.items()}
 
 
-def _section_at(said: Said, level: int) -> Section | None:
+def _section_at(markdown: Markdown, number: int, level: int) -> Section | None:
     """The section that begins on this line; None where it belongs to the one before."""
+    said = markdown.said[number]
     if said.heading:
         title = plain(said.text)
-        name = _name_of(title)
-        if name is not None:
-            return Section(name, said.text, "", [])
+        named = _name_of(title)
+        if named is not None:
+            return Section(named[0], said.text, "", [], named[1])
         is_within = level and said.heading > level
         return None if is_within or is_field_name(title) else Section("other", said.text, "", [])
     label = _labelled(said.text)
-    if label is None or (label[0] in {"expected", "actual"} and not said.is_top):
+    if label is None:
         return None
-    return Section(label[0], said.text, label[1], [])
+    # At the margin below a list Markdown takes a line for the last item's, and a person does not.
+    is_at_margin = said.is_top or markdown.lines[number].startswith(said.text)
+    if label[0] in {"expected", "actual"} and not is_at_margin:
+        return None
+    name, rest, remark = label
+    return Section(name, said.text, rest, [], remark)
 
 
 def _is_underline(markdown: Markdown, number: int) -> bool:
@@ -147,27 +185,35 @@ def _is_underline(markdown: Markdown, number: int) -> bool:
     return not markdown.lines[number - 1].lstrip().startswith("#")
 
 
-def _labelled(text: str) -> tuple[str, str] | None:
-    """The section that a line names, such as ``**Steps**: text``, and the rest of the line."""
+def _labelled(text: str) -> tuple[str, str, str] | None:
+    """The section that a line names, as ``**Steps**: text`` does, the rest of the line, the remark."""
     if _BOLD.fullmatch(text):
-        name = _name_of(plain(text))
-        return (name, "") if name else None
+        named = _name_of(plain(text))
+        return (named[0], "", named[1]) if named else None
     match = _LABEL.match(text)
-    if match is None:
+    named = _name_of(match["name"]) if match is not None else None
+    if match is None or named is None:
         return None
-    name = _name_of(match["name"])
+    name, remark = named
     is_title = match["opened"] is not None or not match["rest"] or name in {"expected", "actual"}
-    if name is None or not is_title:
+    if not is_title:
         return None
     is_closed_late = match["opened"] and not match["closed"]
-    return name, match["rest"] if is_closed_late else (match["late"] or "") + match["rest"]
+    rest = match["rest"] if is_closed_late else (match["late"] or "") + match["rest"]
+    return name, rest, remark
 
 
-def _name_of(title: str) -> str | None:
+def _name_of(title: str) -> tuple[str, str] | None:
+    """The section that a title names, and the remark in brackets that it ends with."""
     if len(title) > _TITLE_LIMIT:
         return None
-    folded = _NO_WORDS.sub(" ", _REMARK.sub("", title.casefold())).strip()
-    for name, pattern in _SECTION_NAMES.items():
-        if pattern.fullmatch(folded):
-            return name
+    remark = _REMARK.search(title)
+    for text, rest in (
+        (title, ""),
+        (title[: remark.start()], remark[0]) if remark else (title, ""),
+    ):
+        folded = _NO_WORDS.sub(" ", text.casefold()).strip()
+        for name, pattern in _SECTION_NAMES.items():
+            if pattern.fullmatch(folded):
+                return name, rest.strip()
     return None

@@ -13,7 +13,6 @@ import re
 import msgspec
 
 from mendloop.core.errors import TooLarge
-from mendloop.core.findings import RawFinding
 from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.intake.comment_fields import Field, Marker, find_marker, read_fields
 from mendloop.intake.comment_sections import (
@@ -25,10 +24,9 @@ from mendloop.intake.comment_sections import (
     text_of,
 )
 from mendloop.intake.markdown import Markdown, read_markdown
-from mendloop.intake.reading import Reading
 from mendloop.intake.words import issue_type_of, severity_of
 
-__all__ = ["COMMENT_LIMIT_BYTES", "ReviewComment", "read", "read_comment"]
+__all__ = ["COMMENT_LIMIT_BYTES", "ReviewComment", "read_comment"]
 
 COMMENT_LIMIT_BYTES = 10_000_000
 """A longer comment is refused."""
@@ -79,17 +77,6 @@ class ReviewComment(msgspec.Struct, frozen=True, kw_only=True):
             f"{title}:\n{part}" if title else part for title, part in parts.items() if part
         )
 
-    def finding(self, *, author: str = "", comment_id: str = "") -> RawFinding:
-        """Make a finding of it."""
-        return RawFinding(
-            severity=self.severity,
-            issue_type=self.issue_type,
-            description=self.text(),
-            author=author,
-            comment_id=comment_id,
-            note=self.note,
-        )
-
 
 def read_comment(body: str) -> ReviewComment | None:
     """
@@ -110,24 +97,18 @@ def read_comment(body: str) -> ReviewComment | None:
     if not _HINT.search(body):
         return None
     markdown = read_markdown(body)
-    for marker in find_marker(markdown):
-        fields = read_fields(markdown, marker.line + 1)
-        if marker.is_sure or any(field.is_known for field in fields):
-            return _read_marked(markdown, marker, fields)
-    return None
-
-
-def read(data: bytes) -> Reading:
-    """Read a report that is one comment; without the marker it reports nothing."""
-    reading = Reading()
-    try:
-        comment = read_comment(data.decode(errors="replace"))
-    except TooLarge as error:
-        reading.fail(str(error))
-        return reading
-    if comment is not None:
-        reading.add(comment.finding())
-    return reading
+    markers = find_marker(markdown)
+    first = next(markers, None)
+    if first is None:
+        return None
+    fields = read_fields(markdown, first.line + 1)
+    if first.is_sure or any(field.is_known for field in fields):
+        return _read_marked(markdown, first, fields)
+    # What has a field below it has been the first: of the others only a sure one counts.
+    sure = next((marker for marker in markers if marker.is_sure), None)
+    if sure is None:
+        return None
+    return _read_marked(markdown, sure, read_fields(markdown, sure.line + 1))
 
 
 def _read_marked(markdown: Markdown, marker: Marker, fields: list[Field]) -> ReviewComment:
@@ -168,6 +149,7 @@ def _with_sections(
     for section in sections:
         if section.name == "criteria":
             criteria += criteria_of(markdown, section)
+            texts["other"].append(section.title if section.title and section.remark else "")
         elif section.name == "outcomes":
             for name, text in outcomes_of(markdown, section).items():
                 titled = f"{section.title}\n{text}" if name == "other" and text else text

@@ -31,6 +31,8 @@ _HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _HTML_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _HTML_QUOTING = re.compile(r"<(/?)(?:blockquote|pre|code|script|style|textarea)\b", re.IGNORECASE)
 _UNPARSED_QUOTE = re.compile(r" {0,3}>|\t| {4}|```|~~~")
+_TITLE = re.compile(r"(?P<level>#{1,6})\s(?P<text>.*?)(?:\s#+)?")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*\Z)|~{3,})")
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -70,13 +72,11 @@ def read_markdown(text: str) -> Markdown:
     count = _within_limit(lines)
     tokens = _blocks().parse("\n".join(lines[:count]))
     found = Markdown(lines=lines, said={}, unread=count)
-    deepest = _take_tokens(tokens, found.said)
+    deepest, html_quotes = _take_tokens(tokens, found.said)
+    fence = _open_fence(tokens, lines[:count])
     if deepest >= _MAX_NESTING - 1:
-        found.unread = min(count, max(found.said, default=-1) + 1)
-    for number in range(found.unread, len(lines)):
-        line = lines[number]
-        if line.strip() and not _UNPARSED_QUOTE.match(line):
-            found.said[number] = Said(line.strip(), is_top=True)
+        found.unread, fence = min(count, max(found.said, default=-1) + 1), ""
+    _take_unread(found, fence, html_quotes)
     return found
 
 
@@ -126,8 +126,8 @@ def _inlines() -> MarkdownIt:
     return MarkdownIt("commonmark")
 
 
-def _take_tokens(tokens: Sequence[Token], said: dict[int, Said]) -> int:
-    """Add what is said in *tokens*; returns how deeply they are nested."""
+def _take_tokens(tokens: Sequence[Token], said: dict[int, Said]) -> tuple[int, int]:
+    """Add what is said in *tokens*; returns how deeply they are nested, and open quotes of HTML."""
     quotes = html_quotes = deepest = heading = 0
     for token in tokens:
         deepest = max(deepest, token.level)
@@ -145,7 +145,45 @@ def _take_tokens(tokens: Sequence[Token], said: dict[int, Said]) -> int:
             for place, line in enumerate(token.content.split("\n")):
                 text = line.strip()
                 said[token.map[0] + place] = Said(text, token.level == 1, heading)
-    return deepest
+    return deepest, html_quotes
+
+
+def _open_fence(tokens: Sequence[Token], lines: list[str]) -> str:
+    """How a fence began that is still open behind *lines*, or ""."""
+    last = tokens[-1] if tokens else None
+    if last is None or last.type != "fence" or last.map is None or last.map[1] < len(lines):
+        return ""
+    is_closed = last.map[1] - last.map[0] > 1 and _is_end_of(last.markup, lines[-1])
+    return "" if is_closed else last.markup
+
+
+def _is_end_of(fence: str, line: str) -> bool:
+    text = line.strip()
+    return text.startswith(fence) and not text.strip(fence[0])
+
+
+def _take_unread(found: Markdown, fence: str, html_quotes: int) -> None:
+    """Add what the lines seem to say that are not read as Markdown, each for itself."""
+    for number in range(found.unread, len(found.lines)):
+        line = found.lines[number]
+        begun = _FENCE.match(line)
+        if fence:
+            fence = "" if _is_end_of(fence, line) else fence
+        elif begun is not None:
+            fence = begun[1]
+        elif _UNPARSED_QUOTE.match(line):
+            continue
+        elif "<" in line:
+            html_quotes = _take_shown(found.said, number, line, html_quotes)
+        elif not html_quotes and line.strip():
+            found.said[number] = _line_alone(line.strip())
+
+
+def _line_alone(text: str) -> Said:
+    title = _TITLE.fullmatch(text) if len(text) <= INLINE_LIMIT else None
+    if title is None:
+        return Said(text, is_top=True)
+    return Said(title["text"].strip(), is_top=True, heading=len(title["level"]))
 
 
 def _take_html(token: Token, said: dict[int, Said], quotes: int) -> int:
@@ -153,10 +191,16 @@ def _take_html(token: Token, said: dict[int, Said], quotes: int) -> int:
     assert token.map is not None  # noqa: S101 - a block has its lines
     shown = _HTML_COMMENT.sub(lambda match: "\n" * match[0].count("\n"), token.content)
     for place, line in enumerate(shown.split("\n")):
-        marks = [bool(match[1]) for match in _HTML_QUOTING.finditer(line)]
-        text = _HTML_TAG.sub("", line).strip()
-        if text and not quotes and not marks:
-            said[token.map[0] + place] = Said(text, is_top=False)
-        for is_end in marks:
-            quotes = max(quotes - 1, 0) if is_end else quotes + 1
+        quotes = _take_shown(said, token.map[0] + place, line, quotes)
+    return quotes
+
+
+def _take_shown(said: dict[int, Said], number: int, line: str, quotes: int) -> int:
+    """Add what a line of HTML shows; returns how many quotes are open after it."""
+    marks = [bool(match[1]) for match in _HTML_QUOTING.finditer(line)]
+    text = _HTML_TAG.sub("", line).strip()
+    if text and not quotes and not marks:
+        said[number] = Said(text, is_top=False)
+    for is_end in marks:
+        quotes = max(quotes - 1, 0) if is_end else quotes + 1
     return quotes
