@@ -7,7 +7,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from mendloop.intake.comment_fields import is_field_name
-from mendloop.intake.markdown import Markdown, plain
+from mendloop.intake.markdown import INLINE_LIMIT, Markdown, plain
 
 __all__ = ["Criterion", "Section", "criteria_of", "outcomes_of", "sections_of", "text_of"]
 
@@ -20,6 +20,9 @@ _NAMES = {
     "expected": rf"expected{_BEHAVIOUR}",
     "actual": rf"actual{_BEHAVIOUR}",
 }
+_MAYBE_NAME = re.compile(
+    r"description|criteria|reproduc|expected|actual|issue|severity", re.IGNORECASE
+)
 _SECTION_NAMES = {name: re.compile(pattern) for name, pattern in _NAMES.items()}
 _TITLE_LIMIT = 80
 _REMARK = re.compile(r"\([^()]*\)\s*\Z")
@@ -160,7 +163,7 @@ def _section_at(markdown: Markdown, number: int, level: int) -> Section | None:
     """The section that begins on this line; None where it belongs to the one before."""
     said = markdown.said[number]
     if said.heading:
-        title = plain(said.text)
+        title = plain(said.text) if _MAYBE_NAME.search(said.text) else ""
         named = _name_of(title)
         if named is not None:
             return Section(named[0], said.text, "", [], named[1])
@@ -187,6 +190,8 @@ def _is_underline(markdown: Markdown, number: int) -> bool:
 
 def _labelled(text: str) -> tuple[str, str, str] | None:
     """The section that a line names, as ``**Steps**: text`` does, the rest of the line, the remark."""
+    if not _MAYBE_NAME.search(text, 0, INLINE_LIMIT):
+        return None
     if _BOLD.fullmatch(text):
         named = _name_of(plain(text))
         return (named[0], "", named[1]) if named else None
