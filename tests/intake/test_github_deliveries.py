@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from github_payloads import MARKED, as_body, issue_comment, review
+from github_payloads import MARKED, as_body, at, issue_comment, review
 
 from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.intake.github.deliveries import Delivery, Ignored, Says
@@ -50,7 +50,7 @@ def test_a_marked_review_becomes_an_entry_with_its_type_and_severity() -> None:
     assert (Severity.HIGH, IssueType.BUG) == (entry.severity, entry.issue_type)
     assert "github:9:review:21" == entry.pr_comment_id
     assert "Saving a profile with an empty display name answers 500." == entry.description
-    assert datetime(2026, 3, 1, 10, tzinfo=UTC) == entry.timestamp
+    assert datetime.fromisoformat(at(10)) == entry.timestamp
 
 
 def test_a_delivery_survives_the_queue() -> None:

@@ -11,6 +11,7 @@ import aiohttp
 from github_payloads import (
     MARKED,
     as_body,
+    at,
     check_run,
     issue_comment,
     pull_request,
@@ -43,7 +44,7 @@ def _comments(count: int) -> tuple[list[Hook], dict[str, tuple[str, bool]]]:
     left: dict[str, tuple[str, bool]] = {}
     for number in range(count):
         event = _for_task(number % 5)
-        times = [f"2026-03-01T1{hour}:00:{number % 60:02d}Z" for hour in range(3)]
+        times = [at(10 + hour, 0, number % 60) for hour in range(3)]
         texts = [f"comment {number}", f"comment {number} in other words ✎"]
         common = {"id": number, "created_at": times[0]}
         sent = [

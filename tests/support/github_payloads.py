@@ -7,12 +7,16 @@ https://docs.github.com/webhooks/webhook-events-and-payloads
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 __all__ = [
+    "EARLIER",
+    "HEAD",
     "MARKED",
     "account",
     "as_body",
+    "at",
     "check_run",
     "issue_comment",
     "pull_request",
@@ -29,8 +33,15 @@ MARKED = """🔴 Required Changes
 Saving a profile with an empty display name answers 500.
 """
 
-_HEAD = "a" * 40
-_EARLIER = "b" * 40
+HEAD = "a" * 40
+EARLIER = "b" * 40
+
+_DAY = (datetime.now(UTC) - timedelta(days=1)).date()
+
+
+def at(hour: int, minute: int = 0, second: int = 0) -> str:
+    """A time of yesterday, as GitHub writes it: older events make nothing new."""
+    return f"{_DAY}T{hour:02d}:{minute:02d}:{second:02d}Z"
 
 
 def account(login: str = "octocat", kind: str = "User") -> dict[str, Any]:
@@ -48,9 +59,9 @@ def pull_request(**changed: Any) -> dict[str, Any]:
         "user": account(),
         "labels": [{"id": 1, "name": "bug"}, {"id": 2, "name": "task-42"}],
         "draft": False,
-        "head": {"label": "octo:b", "ref": "task-42-names", "sha": _HEAD, "repo": {"id": 9}},
-        "base": {"label": "octo:main", "ref": "main", "sha": _EARLIER, "repo": {"id": 9}},
-        "updated_at": "2026-03-01T10:00:09Z",
+        "head": {"label": "octo:b", "ref": "task-42-names", "sha": HEAD, "repo": {"id": 9}},
+        "base": {"label": "octo:main", "ref": "main", "sha": EARLIER, "repo": {"id": 9}},
+        "updated_at": at(10, 0, 9),
         **changed,
     }
 
@@ -70,8 +81,8 @@ def review(action: str = "submitted", /, event: Any = None, **changed: Any) -> d
         "id": 21,
         "user": account(),
         "body": MARKED,
-        "commit_id": _HEAD,
-        "submitted_at": "2026-03-01T10:00:00Z",
+        "commit_id": HEAD,
+        "submitted_at": at(10),
         "state": "changes_requested",
         "author_association": "MEMBER",
         **changed,
@@ -89,11 +100,11 @@ def review_comment(action: str = "created", /, event: Any = None, **changed: Any
         "position": 3,
         "line": 12,
         "original_line": 10,
-        "commit_id": _HEAD,
+        "commit_id": HEAD,
         "user": account(),
         "body": "This name shadows a builtin.",
-        "created_at": "2026-03-01T10:00:00Z",
-        "updated_at": "2026-03-01T10:00:05Z",
+        "created_at": at(10),
+        "updated_at": at(10, 0, 5),
         "author_association": "COLLABORATOR",
         **changed,
     }
@@ -106,8 +117,8 @@ def issue_comment(action: str = "created", /, event: Any = None, **changed: Any)
         "id": 41,
         "user": account(),
         "body": MARKED,
-        "created_at": "2026-03-01T10:00:00Z",
-        "updated_at": "2026-03-01T10:00:05Z",
+        "created_at": at(10),
+        "updated_at": at(10, 0, 5),
         "author_association": "OWNER",
         **changed,
     }
@@ -125,16 +136,16 @@ def check_run(action: str = "completed", /, event: Any = None, **changed: Any) -
     body = {
         "id": 51,
         "name": "unit tests",
-        "head_sha": _HEAD,
+        "head_sha": HEAD,
         "status": "completed",
         "conclusion": "failure",
-        "started_at": "2026-03-01T10:00:00Z",
-        "completed_at": "2026-03-01T10:02:00Z",
+        "started_at": at(10),
+        "completed_at": at(10, 2),
         "output": {"title": "2 failed", "summary": "test_a, test_b", "text": None},
         "check_suite": {"id": 1, "head_branch": "task-42-names"},
         "app": {"id": 1, "slug": "octo-ci"},
         "pull_requests": [
-            {"id": 1, "number": 7, "head": {"ref": "task-42-names", "sha": _HEAD, "repo": {}}}
+            {"id": 1, "number": 7, "head": {"ref": "task-42-names", "sha": HEAD, "repo": {}}}
         ],
         **changed,
     }

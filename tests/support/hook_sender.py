@@ -18,16 +18,13 @@ __all__ = ["CONFIG", "Hook", "deliver", "deliver_all", "headers_of", "hook"]
 
 CONFIG = """
 [github]
-max_age = "366d"
 own_login = "mender[bot]"
 bots = ["octo-ci"]
 allow_associations = ["OWNER", "MEMBER", "COLLABORATOR"]
 [github.storm]
 limit = 1000000
-[cleanup]
-retention = "366d"
 """
-"""The payloads' times lie some months back, and there are many of them at once."""
+"""There are many of them at once."""
 
 
 class Hook(NamedTuple):
