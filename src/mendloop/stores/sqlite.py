@@ -20,9 +20,10 @@ from mendloop.core.errors import StoreError
 from mendloop.stores import grammar
 from mendloop.stores import sqlite_rows as rows
 from mendloop.stores.cursor import read_cursor, write_cursor
-from mendloop.stores.port import Document, Page, Room, Seen
+from mendloop.stores.port import Document, Page, Seen
 from mendloop.stores.sqlite_errors import from_os
 from mendloop.stores.sqlite_session import Session, Worker
+from mendloop.stores.sqlite_writes import SharedWrites
 
 __all__ = ["SqliteStore", "open_sqlite"]
 
@@ -77,6 +78,7 @@ class SqliteStore:
     def __init__(self, session: Session, worker: Worker) -> None:
         """Take over an opened *session* and the *worker* whose thread it belongs to."""
         self._session = session
+        self._writes = SharedWrites(session)
         self._worker = worker
         self._is_closed = False
         self._process_id = os.getpid()
@@ -176,20 +178,6 @@ class SqliteStore:
             elif known.pop(key, None) is not None:
                 yield Seen(key=key, document=None)
 
-    async def room(self) -> Room:
-        """
-        See `mendloop.stores.port.Bounded.room`. The file may grow until its disk is full.
-
-        What was deleted leaves room in the file, which counts as free.
-        """
-        used_bytes, free_bytes = await self._read(rows.measure)
-        disk = os.statvfs(self._session.path.parent)
-        return Room(
-            document_bytes=rows.LONGEST_BODY_BYTES,
-            used_bytes=used_bytes,
-            limit_bytes=used_bytes + free_bytes + disk.f_bavail * disk.f_frsize,
-        )
-
     async def scrub(self) -> None:
         """
         See `mendloop.stores.port.Store.scrub`. A deleted row is overwritten in the file at once; this
@@ -217,7 +205,8 @@ class SqliteStore:
 
     async def _write(self, action: Callable[[apsw.Connection], _T]) -> _T:
         self._check_usable()
-        return await self._worker.call(partial(self._session.write, action))
+        write = self._writes.add(action)
+        return await self._worker.call(partial(self._writes.settle, write))
 
     def _check_usable(self) -> None:
         if self._is_closed:
