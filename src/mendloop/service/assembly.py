@@ -28,6 +28,7 @@ from mendloop.service.queue import DeliveryQueue, Item
 from mendloop.service.server import Door, Listener, admin_app, intake_app
 from mendloop.service.settings import Secrets, ServiceSettings
 from mendloop.service.tasks import TaskWatch
+from mendloop.service.traces import TracedTelemetry
 from mendloop.service.worker import Process, Worker
 from mendloop.stores.port import Store
 
@@ -89,7 +90,11 @@ class Service:
         self.metrics = metrics
         measured = MeasuredStore(store, metrics)
         self._manager = StateManager(
-            measured, by=f"mendloop@{name}", door="service", clock=clock, telemetry=metrics
+            measured,
+            by=f"mendloop@{name}",
+            door="service",
+            clock=clock,
+            telemetry=TracedTelemetry(metrics),
         )
         self._tasks = TaskWatch(self._manager, clock, metrics.recovered)
         metrics.registry.register(TaskCounts(self._tasks.counts))

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from mendloop.core.errors import StateError
 from mendloop.service.metrics import Metrics
+from mendloop.service.traces import SpanKind, is_traced, span
 from mendloop.stores.port import Bounded, Document, Page, Remembering, Room, Seen, Store
 
 __all__ = ["MeasuredStore"]
@@ -98,7 +99,10 @@ class MeasuredStore:
         begun_seconds = time.monotonic()
         outcome = "ok"
         try:
-            return await answer
+            if not is_traced():
+                return await answer
+            with span(f"store {request}", kind=SpanKind.CLIENT):
+                return await answer
         except StateError as error:
             outcome = type(error).__name__
             raise

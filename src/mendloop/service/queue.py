@@ -25,6 +25,7 @@ from mendloop.core.errors import (
     ValidationError,
 )
 from mendloop.core.names import QUEUE
+from mendloop.service.traces import current_trace
 from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Store
 
@@ -38,7 +39,7 @@ _TRIES = 4
 _PAUSE_SECONDS = 0.05
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One thing that came in.
 
@@ -47,12 +48,14 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         door: How it came in: "github" or "feedback".
         received_at: When, UTC.
         content: What the door makes of it, as JSON.
+        trace: The trace that it belongs to; see `mendloop.service.traces.current_trace`.
     """
 
     id: str
     door: str
     received_at: datetime
     content: msgspec.Raw
+    trace: str = ""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -108,6 +111,7 @@ class DeliveryQueue:
             door=door,
             received_at=self._clock.now(),
             content=msgspec.Raw(content),
+            trace=current_trace(),
         )
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(item, len(content), stored))

@@ -13,6 +13,7 @@ from mendloop.core.errors import StateError
 from mendloop.service.bodies import Refusal
 from mendloop.service.health import Health
 from mendloop.service.metrics import Metrics
+from mendloop.service.traces import SpanKind, span
 
 __all__ = ["Door", "Listener", "admin_app", "intake_app"]
 
@@ -53,7 +54,10 @@ def intake_app(doors: list[Door], *, metrics: Metrics, health: Health) -> web.Ap
 
     def handler(door: Door) -> object:
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await _answer(door, request, metrics, health)
+            with span(f"POST {door.path}", kind=SpanKind.SERVER) as served:
+                answer = await _answer(door, request, metrics, health)
+                served.set_attribute("http.response.status_code", answer.status)
+                return answer
 
         return handle
 

@@ -20,6 +20,7 @@ from mendloop.core.errors import (
 )
 from mendloop.service.metrics import Metrics
 from mendloop.service.queue import Batch, DeliveryQueue, Item, queued_at, read_batch
+from mendloop.service.traces import SpanKind, span
 from mendloop.stores.port import Document
 
 __all__ = ["Process", "Worker"]
@@ -141,7 +142,8 @@ class Worker:
         """Do one item; False where it has to be tried again."""
         outcome, is_done = "failed", False
         try:
-            outcome = await self._process(item)
+            with span(f"process {item.door}", kind=SpanKind.CONSUMER, parent=item.trace):
+                outcome = await self._process(item)
             is_done = True
         except (ValidationError, StateNotFound, TransitionRefused) as error:
             _log.warning("queued item %s is refused: %s", item.id, error)

@@ -68,7 +68,8 @@ def serve(
     Take findings in over HTTP, clean up, and tell how it is, until it is stopped.
 
     Any number of replicas may share one store. A door without a secret is closed. SIGTERM and
-    Ctrl-C end it in good order: what was taken in is finished, or left to the next.
+    Ctrl-C end it in good order: what was taken in is finished, or left to the next. Where
+    OTEL_EXPORTER_OTLP_ENDPOINT is set, traces of deliveries go there.
     """
     import asyncio
 
@@ -79,16 +80,20 @@ def serve(
     with needed_by("the service", extra="service"):
         from mendloop.service.logs import configure_logs
         from mendloop.service.settings import Secrets, ServiceSettings, read_secret, read_settings
+        from mendloop.service.traces import exporting, wants_traces
+
+        addresses = _address("--listen", listen), _address("--admin-listen", admin_listen)
     settings = read_settings(config) if config else ServiceSettings()
     secrets = Secrets(
         github=tuple(map(read_secret, github)), feedback=tuple(map(read_secret, feedback))
     )
-    addresses = _address("--listen", listen), _address("--admin-listen", admin_listen)
     configure_logs(redact=redact_secrets)
-    with contextlib.suppress(Interrupted):
-        asyncio.run(
-            run_interruptibly(_serve(session, name or _own_name(), settings, secrets, addresses))
-        )
+    name = name or _own_name()
+    with contextlib.suppress(Interrupted), contextlib.ExitStack() as stack:
+        if wants_traces():
+            with needed_by("sending traces", extra="traces"):
+                stack.enter_context(exporting(name))
+        asyncio.run(run_interruptibly(_serve(session, name, settings, secrets, addresses)))
 
 
 async def _serve(
