@@ -27,7 +27,14 @@ from mendloop.core.diagnosis import (
 )
 from mendloop.core.errors import DeserializationError
 from mendloop.core.evidence import Facts, members_of
-from mendloop.core.model import COUNT_MOST, Commit, FeedbackEntry, Finding, RemediationState
+from mendloop.core.model import (
+    COUNT_MOST,
+    Commit,
+    FeedbackEntry,
+    Finding,
+    Ledger,
+    RemediationState,
+)
 from mendloop.core.outside import given_out
 from mendloop.core.run import Lease
 from mendloop.core.salvage import Salvaged
@@ -187,7 +194,9 @@ def rebuild(
     if heap is None:
         return Rebuilt(state, (), salvaged.lost)
     if heap.is_ahead:
-        state = _outliving(_numbered_as_they_came(state), now)
+        state = _numbered_as_they_came(state)
+    if heap.is_ahead or not isinstance(salvaged.state.mendloop, Ledger):
+        state = _outliving(state, now)
     before = state.ledger
     latest = _latest(before.commits, before.commit)
     older = {c.number: row_of_commit(c) for c in before.commits[: -len(latest) or None]}
