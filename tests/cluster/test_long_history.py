@@ -128,11 +128,11 @@ async def remove_all(store: Store) -> None:
 async def test_a_dump_applied_in_another_namespace_has_the_whole_history(
     open_store: Callable[..., Any],
     direct: str,
-    control_plane: Cluster,
+    controllers: Cluster,
     namespace: str,
     tmp_path: Any,
 ) -> None:
-    """All objects are dumped, deleted and applied again elsewhere: nobody collects them there."""
+    """All objects are dumped, deleted and applied elsewhere: what an owner is missed of is collected, ours stay."""
     manager = StateManager(await open_store(direct))
     await manager.create_task(TASK, settings=Settings(max_iterations=1000))
     for first in range(0, 900, 30):
@@ -141,21 +141,43 @@ async def test_a_dump_applied_in_another_namespace_has_the_whole_history(
     before = await manager.get_feedback_history(TASK)
     state = await manager.require_state(TASK)
     commits = [commit async for commit in manager.commits(state)]
-    others = Others(control_plane, namespace)
-    dumped = json.loads(others.kubectl("get", "configmaps", "-o", "json"))
-    elsewhere = control_plane.namespace()
-    for item in dumped["items"]:
-        if item["metadata"]["name"] == "kube-root-ca.crt":
-            continue
-        others.kubectl("delete", "configmap", item["metadata"]["name"])
+    elsewhere = Others(controllers, controllers.namespace())
+    uids = moved(Others(controllers, namespace), elsewhere)
+    await asyncio.to_thread(collected, elsewhere, uids[head_name(TASK)])
+
+    config = controllers.kubeconfig(tmp_path / "elsewhere", namespace=elsewhere.namespace)
+    reader = StateManager(await open_store(f"configmap:{config}"))
+    assert uids.keys() == own_names(elsewhere).keys()
+    assert {} == own_names(Others(controllers, namespace))
+    assert before == await reader.get_feedback_history(TASK)
+    after = await reader.require_state(TASK)
+    assert commits == [commit async for commit in reader.commits(after)]
+    assert state.iteration + 1 == await reader.increment_iteration(TASK)
+
+
+def own_names(others: Others) -> dict[str, Any]:
+    """All ConfigMaps of the namespace that are not the cluster's own, by name."""
+    listed = json.loads(others.kubectl("get", "configmaps", "-o", "json"))["items"]
+    by_name = {item["metadata"]["name"]: item for item in listed}
+    by_name.pop("kube-root-ca.crt", None)
+    return by_name
+
+
+def moved(here: Others, there: Others) -> dict[str, str]:
+    """Delete all that is in one namespace and apply it in another; the uids that it had, by name."""
+    items = own_names(here)
+    uids = {name: item["metadata"]["uid"] for name, item in items.items()}
+    here.kubectl("delete", "configmap", *items)
+    for item in items.values():
         for member in ("uid", "resourceVersion", "creationTimestamp", "managedFields", "namespace"):
             item["metadata"].pop(member, None)
-        control_plane.kubectl("apply", "-n", elsewhere, "-f", "-", stdin=json.dumps(item))
-    await asyncio.sleep(1)
-    config = control_plane.kubeconfig(tmp_path / "elsewhere", namespace=elsewhere)
-    moved = StateManager(await open_store(f"configmap:{config}"))
-    assert before == await moved.get_feedback_history(TASK)
-    after = await moved.require_state(TASK)
-    assert commits == [commit async for commit in moved.commits(after)]
-    assert state.iteration + 1 == await moved.increment_iteration(TASK)
-    assert head_name(TASK) in control_plane.kubectl("get", "configmaps", "-n", elsewhere)
+    dump = {"apiVersion": "v1", "kind": "List", "items": list(items.values())}
+    there.kubectl("apply", "-f", "-", stdin=json.dumps(dump))
+    return uids
+
+
+def collected(others: Others, uid: str) -> None:
+    """Wait until the garbage collector has taken an object whose owner's *uid* is not there."""
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": head_name(TASK), "uid": uid}
+    others.create("owned", metadata={"ownerReferences": [owner]})
+    others.kubectl("wait", "--for=delete", "configmap/owned", "--timeout=60s")
