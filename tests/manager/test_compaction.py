@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cleanups import documents
 from compactions import OPERATIONS, run_operations
 from faulty_store import FULL, Fault, FaultyStore, in_turn
 from hypothesis import given, settings
+from patience import eventually
 from states import entry
 
 from mendloop.core.codec import encode_state
+from mendloop.core.commits import sealed_keys
 from mendloop.core.compaction import HEAD_FINDINGS_BYTES
 from mendloop.core.errors import StateError, ValidationError
 from mendloop.core.model import Settings
+from mendloop.core.names import CHUNK
 from mendloop.core.vocabulary import Life, Severity
 from mendloop.findings import Which
 from mendloop.manager import StateManager
+from mendloop.stores.port import Store
 from mendloop.stores.sqlite import open_sqlite
 
 Manage = Callable[..., StateManager]
@@ -119,14 +124,33 @@ async def test_a_failed_compaction_loses_nothing(
     assert [f"c{n}" for n in range(700)] == [found.pr_comment_id for found in read]
 
 
-async def test_two_compactions_at_once_double_nothing(store: FaultyStore, manage: Manage) -> None:
-    """One is first, the other decides again: each finding is there once."""
-    one, other = manage(store), manage(store)
-    await one.create_task("t")
-    await one.append_feedback("t", *(entry(f"c{n}") for n in range(300)))
-    await asyncio.gather(one.compress_feedback_history("t"), other.compress_feedback_history("t"))
-    read = await one.get_feedback_history("t")
-    assert [f"c{n}" for n in range(300)] == [found.pr_comment_id for found in read]
+async def test_of_two_compactions_at_once_one_wins(place: Store, manage: Manage) -> None:
+    """The other has its chunks written, is refused its head, and finds nothing left to seal; on both stores."""
+    gate = asyncio.Event()
+    paused = FaultyStore(place, in_turn([Fault(is_done=False, error=None, until=gate)]))
+    winner, loser = manage(place), manage(paused, deadline_seconds=60.0)
+    await winner.create_task("t")
+    await winner.append_feedback("t", *(entry(f"c{n}") for n in range(300)))
+    await winner.append_feedback("t", entry("c300"))
+    losing = asyncio.create_task(loser.compress_feedback_history("t"))
+    await eventually(lambda: paused.calls["replace head"] > 0)
+    written = paused.calls["create chunk"]
+    await winner.compress_feedback_history("t")
+    won = (await winner.require_state("t")).ledger.findings
+    gate.set()
+    await losing
+
+    state = await manage(place).require_state("t")
+    changes = [change.do async for commit in winner.commits(state) for change in commit.changes]
+    assert (2, 2) == (paused.calls["replace head"], changes.count("compress"))
+    assert 0 < written == paused.calls["create chunk"]
+    assert won == state.ledger.findings
+    read = await manage(place).get_feedback_history("t")
+    assert [f"c{n}" for n in range(301)] == [found.pr_comment_id for found in read]
+    assert (301, 301) == (state.findings_total, state.open_total)
+    await winner.cleanup_old_states()
+    stored = {key for _, key, _ in await documents(place, CHUNK)}
+    assert sealed_keys(state) == stored
 
 
 async def test_a_reader_is_never_torn(store: FaultyStore, manage: Manage) -> None:
