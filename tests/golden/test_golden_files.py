@@ -19,9 +19,10 @@ from states import state as specified
 from mendloop.cli.main import run
 from mendloop.core.codec import decode_state, encode_state
 from mendloop.core.commands import AcquireLease
-from mendloop.core.errors import ReadOnlyState
+from mendloop.core.diagnosis import SymptomKind
+from mendloop.core.errors import HistoryDamaged, ReadOnlyState
 from mendloop.core.model import Settings
-from mendloop.core.names import HEAD, head_name
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
 from mendloop.core.run import Lease
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
@@ -162,3 +163,27 @@ async def test_a_store_of_layout_1_is_read_and_gone_on_with(tmp_path: Path) -> N
     assert [task.task_id for task in page.tasks] == ["job", "long"]
     assert commits == list(range(1, 61))
     assert number == 61
+
+
+async def test_a_chunk_of_schema_1_that_was_changed_is_not_read(tmp_path: Path) -> None:
+    """Its digest stands in the head: what still is JSON is told as damaged, and repaired by its rows."""
+    shutil.copy(HERE / "layout-1.db", tmp_path / "state.db")
+    store = await open_sqlite(tmp_path / "state.db")
+    chunk = (await store.list(CHUNK)).documents[0]
+    await store.delete(chunk)
+    changed = chunk.body.replace(b'"iteration":7', b'"iteration":9')
+    await store.create(CHUNK, chunk.key, changed, labels=chunk.labels)
+    async with StateManager(store) as manager:
+        long = await manager.require_state("long")
+        with pytest.raises(HistoryDamaged, match="commits 1 to 16"):
+            _ = [commit async for commit in manager.commits(long)]
+        symptoms = (await manager.validate_state("long")).symptoms
+        recovery = await manager.recover_state("long")
+        copies = [document.body for document in (await store.list(QUARANTINE)).documents]
+        number = await manager.increment_iteration("long")
+    await store.close()
+
+    assert changed != chunk.body
+    assert [SymptomKind.BROKEN_CHUNK] == [symptom.kind for symptom in symptoms]
+    assert changed in copies
+    assert 61 == recovery.iteration + 1 == number

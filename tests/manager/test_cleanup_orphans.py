@@ -10,19 +10,26 @@ import msgspec
 import pytest
 from cleanups import DAY_SECONDS, documents, end_task
 from clocks import SteppedClock
-from faulty_store import FULL, Fault, FaultyStore, in_turn
+from faulty_store import CONFLICT, FULL, Fault, FaultyStore, in_turn
 from patience import eventually
 from states import entry, state
 
+from mendloop.cleanup import CleanupTerms
 from mendloop.core.codec import encode_state
 from mendloop.core.errors import StateNotFound, StoreFull
 from mendloop.core.model import FeedbackEntry, Settings
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
+from mendloop.core.sealed import Sealed
+from mendloop.core.sealing import Seal, Sealer
+from mendloop.core.shelf import Row, Shelf
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
+from mendloop.removal import remove_chunks
 from mendloop.stores.port import Document, Store
 
 Manage = Callable[..., StateManager]
+
+_DRY = CleanupTerms(is_dry_run=True)
 
 
 @pytest.fixture
@@ -111,6 +118,76 @@ async def test_nothing_is_swept_where_the_head_may_be_wrong(
 
     assert 0 == (await manage(store).cleanup_old_states()).orphans
     assert chunks == await documents(store, CHUNK)
+
+
+@pytest.mark.parametrize(("ahead", "is_swept"), [(0, True), (1, True), (2, False)])
+async def test_what_a_loser_left_is_told_from_what_an_old_head_does_not_know(
+    ahead: int, store: FaultyStore, manager: StateManager, *, is_swept: bool
+) -> None:
+    """A lost race seals under the next number at most: what has a higher one is not swept."""
+    await manager.create_task("t")
+    await fill(manager, 0)
+    ledger = (await manager.require_state("t")).ledger
+    seal = Seal("t", ledger.incarnation, ledger.commit + ahead, "another")
+    sealer = Sealer("findings", Sealed(), Shelf(Sealed(), {}), seal)
+    sealer.put_away([Row(0, ("c0",), msgspec.Raw(b"{}"))])
+    [left] = sealer.documents
+    before = await documents(store, CHUNK)
+    await store.create(CHUNK, left.key, left.body, labels=left.labels)
+    report = await manager.cleanup_old_states()
+
+    assert int(is_swept) == report.orphans
+    assert is_swept == (await documents(store, CHUNK) == before)
+
+
+async def test_nothing_is_swept_by_a_dry_run_or_under_a_head_that_moves(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """The one only counts, the other leaves all to the next cleanup, which takes it."""
+    await manager.create_task("t")
+    await fill(manager, 0)
+    before = await documents(store, CHUNK)
+    with pytest.raises(StoreFull):
+        await fill(manage(FaultyStore(store, in_turn([FULL]))), 60)
+    left = await documents(store)
+    report = await manager.cleanup_old_states(_DRY)
+    assert 0 < report.orphans
+    assert left == await documents(store)
+    moving = manage(FaultyStore(store, in_turn([CONFLICT])))
+    assert 0 == (await moving.cleanup_old_states()).orphans
+    assert left == await documents(store)
+
+    assert report.orphans == (await moving.cleanup_old_states()).orphans
+    assert before == await documents(store, CHUNK)
+
+
+async def test_a_dry_run_notes_nothing_of_a_history_without_its_state(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """It names the task, and does not begin the time that the history is kept."""
+    await manager.create_task("t")
+    await fill(manager, 0)
+    await lose_head(store)
+    left = await documents(store)
+
+    assert ["t"] == (await manage(store).cleanup_old_states(_DRY)).headless
+    assert left == await documents(store)
+
+
+async def test_chunks_stay_with_a_task_that_can_be_restored(
+    store: FaultyStore, manager: StateManager
+) -> None:
+    """A removal that finds the deletion taken back, or not final any more, removes nothing."""
+    await manager.create_task("t")
+    await fill(manager, 0)
+    chunks = list((await store.list(CHUNK)).documents)
+    await manager.delete("t", reason="x")
+
+    assert await remove_chunks(store, "t", chunks) is None
+    assert [chunk.key for chunk in chunks] == [key for _, key, _ in await documents(store, CHUNK)]
+    await manager.restore("t")
+    assert await remove_chunks(store, "t", chunks) is None
+    assert [f"c{n}" for n in range(60)] == await names(manager)
 
 
 async def test_chunks_of_an_earlier_task_of_that_name_stay_with_it(
