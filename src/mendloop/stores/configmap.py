@@ -32,6 +32,7 @@ from mendloop.kube.watch import last_of_deleted, watch
 from mendloop.stores import grammar
 from mendloop.stores.configmap_cache import CACHE_BYTES, Cache, Change
 from mendloop.stores.configmap_objects import (
+    DATA_LIMIT_BYTES,
     Read,
     as_apply,
     as_delete,
@@ -44,7 +45,8 @@ from mendloop.stores.configmap_objects import (
     version_of,
 )
 from mendloop.stores.cursor import read_cursor, write_cursor
-from mendloop.stores.port import Document, Page, Seen
+from mendloop.stores.port import Document, Page, Room, Seen
+from mendloop.telemetry import Telemetry
 
 __all__ = ["CONFIGMAPS", "ConfigMapStore", "open_configmaps"]
 
@@ -63,6 +65,7 @@ def open_configmaps(
     is_watching: bool = False,
     patience_seconds: float = 30.0,
     cache_bytes: int = CACHE_BYTES,
+    telemetry: Telemetry | None = None,
 ) -> ConfigMapStore:
     """
     Open the store in the namespace of *access*; nothing is asked of the server yet.
@@ -73,8 +76,9 @@ def open_configmaps(
             long and writes often. Otherwise a peek knows nothing, unless somebody watches.
         patience_seconds: How long a call waits, at most, where the server wants it to come later.
         cache_bytes: So much is remembered of each kind that is watched, as JSON.
+        telemetry: Is told what the server puts off.
     """
-    api = Api(access, patience_seconds=patience_seconds)
+    api = Api(access, patience_seconds=patience_seconds, telemetry=telemetry)
     return ConfigMapStore(api, is_watching=is_watching, cache_bytes=cache_bytes)
 
 
@@ -226,6 +230,10 @@ class ConfigMapStore:
             return None
         raw = await last_of_deleted(self._api, CONFIGMAPS, object_name(kind, key), latest)
         return None if raw is None else from_object(kind, raw)
+
+    async def room(self) -> Room:
+        """See `mendloop.stores.port.Bounded.room`. How much etcd takes in all is not told to us."""
+        return Room(document_bytes=DATA_LIMIT_BYTES)
 
     async def scrub(self) -> None:
         """See `mendloop.stores.port.Store.scrub`. The API server has etcd drop old versions by itself."""

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["Document", "Page", "Remembering", "Seen", "Store"]
+__all__ = ["Bounded", "Document", "Page", "Remembering", "Room", "Seen", "Store"]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +67,21 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     document: Document | None
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How much a store takes.
+
+    Attributes:
+        document_bytes: Of one document at most.
+        used_bytes: That all documents take now; None where nobody but a count of them tells.
+        limit_bytes: That they may take at most; None where that is not known.
+    """
+
+    document_bytes: int
+    used_bytes: int | None = None
+    limit_bytes: int | None = None
 
 
 class Store(Protocol):
@@ -188,3 +203,11 @@ class Remembering(Protocol):
             key: Of the document.
             revisions: Of other documents, one of them from before the deletion.
         """
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """What a store has beside the port where it knows how much it takes."""
+
+    async def room(self) -> Room:
+        """Tell how much it takes, and how much of that is used."""

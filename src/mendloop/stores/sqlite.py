@@ -20,7 +20,7 @@ from mendloop.core.errors import StoreError
 from mendloop.stores import grammar
 from mendloop.stores import sqlite_rows as rows
 from mendloop.stores.cursor import read_cursor, write_cursor
-from mendloop.stores.port import Document, Page, Seen
+from mendloop.stores.port import Document, Page, Room, Seen
 from mendloop.stores.sqlite_errors import from_os
 from mendloop.stores.sqlite_session import Session, Worker
 from mendloop.stores.sqlite_writes import SharedWrites
@@ -177,6 +177,20 @@ class SqliteStore:
                 yield Seen(key=key, document=document)
             elif known.pop(key, None) is not None:
                 yield Seen(key=key, document=None)
+
+    async def room(self) -> Room:
+        """
+        See `mendloop.stores.port.Bounded.room`. The file may grow until its disk is full.
+
+        What was deleted leaves room in the file, which counts as free.
+        """
+        used_bytes, free_bytes = await self._read(rows.measure)
+        disk = os.statvfs(self._session.path.parent)
+        return Room(
+            document_bytes=rows.LONGEST_BODY_BYTES,
+            used_bytes=used_bytes,
+            limit_bytes=used_bytes + free_bytes + disk.f_bavail * disk.f_frsize,
+        )
 
     async def scrub(self) -> None:
         """

@@ -18,6 +18,7 @@ from mendloop.core.errors import DocumentExists, RevisionConflict, StoreCorrupt
 from mendloop.stores.port import Document
 
 __all__ = [
+    "LONGEST_BODY_BYTES",
     "Content",
     "Selection",
     "as_json",
@@ -25,6 +26,7 @@ __all__ = [
     "empty_log",
     "find",
     "insert",
+    "measure",
     "overwrite",
     "remove",
     "revisions",
@@ -33,6 +35,9 @@ __all__ = [
 
 _PAGE_BYTES = 16 * 1024 * 1024
 """A page of a listing ends early where its bodies pass this, so that memory stays bounded."""
+
+LONGEST_BODY_BYTES = 1_000_000_000
+"""SQLite takes no longer value (https://sqlite.org/limits.html, 1)."""
 
 _FIND = """
     SELECT key, revision, digest, fields, labels, body FROM document WHERE kind = ? AND key = ?
@@ -201,6 +206,14 @@ def empty_log(connection: apsw.Connection) -> None:
     """Move all of the write-ahead log into the file, and cut it off; busy while somebody reads it."""
     if not connection.readonly("main"):
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+
+def measure(connection: apsw.Connection) -> tuple[int, int]:
+    """Bytes of the file that are in use, and those that are free in it."""
+    page_bytes, pages, free_pages = (
+        int(connection.pragma(name)) for name in ("page_size", "page_count", "freelist_count")
+    )
+    return (pages - free_pages) * page_bytes, free_pages * page_bytes
 
 
 def revisions(connection: apsw.Connection, kind: str) -> dict[str, str]:

@@ -106,6 +106,11 @@ class Session:
         self._is_committing = False
         self._identity = (0, 0)
 
+    @property
+    def path(self) -> Path:
+        """The store's file, without symbolic links on the way."""
+        return self._path
+
     def open(self) -> None:
         """Open and check the file; made first where there is none and it need not exist."""
         self._patiently(self._ready)
