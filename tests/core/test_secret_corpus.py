@@ -8,7 +8,6 @@ import random
 import re
 import string
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -199,42 +198,3 @@ def test_a_second_pass_over_the_corpus_finds_nothing_more() -> None:
         once = redact_secrets(text)
 
         assert once is redact_secrets(once)
-
-
-@pytest.mark.parametrize(
-    "unit",
-    [
-        "a",
-        "-",
-        " ",
-        "\n",
-        ":",
-        "A7",
-        "token",
-        "token=",
-        "://",
-        "eyJ-",
-        "AKIA",
-        "sk-",
-        "M-",
-        "-----BEGIN RSA PRIVATE KEY-----",
-        'password="',
-        "cookie:",
-        "--token ",
-        "login a ",
-        "Bearer a",
-    ],
-)
-def test_a_hostile_text_takes_time_in_proportion(unit: str) -> None:
-    """Ten times the text takes no more than about ten times as long."""
-    size = 20_000
-
-    def seconds(length: int) -> float:
-        text = unit * (length // len(unit))
-        before = time.process_time()
-        redact_secrets(text)
-        return time.process_time() - before
-
-    short = min(seconds(size) for _ in range(3))
-
-    assert seconds(10 * size) < 40 * max(short, 0.005)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from mendloop.core.secret_rules import NEVER, Rule, is_placeholder, is_random
+from mendloop.core.secret_rules import NEVER, Rule, is_placeholder, is_random, rule
 
 __all__ = ["BLOCK_RULES", "PLACE_RULES"]
 
 _MIN_CREDENTIAL_LENGTH = 20
 _MIN_COOKIE_LENGTH = 16
+_NAME_LENGTH = 64
 
 # What is written without quotes may be code: names, calls, attributes.
 _NAME = re.compile(
@@ -20,13 +22,21 @@ _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*[-_.]?v?\d{0,2}")
 _PATH = re.compile(r"(?:~|\.{1,2})?(?:/[a-z0-9._-]+){2,}/?|(?:[a-z]+:)?//[\w.:/-]+")
 _CALL = re.compile(r"[A-Za-z_][\w.]*[(\[{]")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}")
+_ENDS = re.compile(r"[^\s\"'\\]{0,200}+\s{0,9}(?:[\"'\\]|$)", re.MULTILINE)
+_LINE_ENDS = re.compile(r"[ \t]*$", re.MULTILINE)
+_NETRC_LOGIN = re.compile(r"\b(?:login|account|user)\s{1,20}[^\s]{1,128}\s{1,20}\Z")
+_VARIABLE = re.compile(r"(?<![A-Za-z0-9_])[A-Z0-9_]{3,}[ \t]{0,20}=\Z")
+_ARGUMENT = re.compile(r"(?<![\w-])--?[\w-]*\Z")
+_LOGIN_LENGTH = 180
+_COMMAND_LENGTH = 200
 _COOKIE_PAIR = re.compile(rf"=([^\s;,={NEVER}]{{{_MIN_COOKIE_LENGTH},}})")
 
 
 def _is_credential(match: re.Match[str]) -> bool:
     secret = match["secret"]
     if not match["scheme"]:
-        return len(secret) >= _MIN_CREDENTIAL_LENGTH and is_random(secret)
+        is_alone = _ENDS.match(match.string, match.end()) is not None
+        return is_alone and len(secret) >= _MIN_CREDENTIAL_LENGTH and is_random(secret)
     is_mixed = secret[1:] != secret[1:].lower() and secret != secret.upper()
     return is_mixed or is_random(secret) or len(secret) >= _MIN_CREDENTIAL_LENGTH
 
@@ -55,13 +65,32 @@ def _is_bare_secret(match: re.Match[str]) -> bool:
 
 def _is_line_secret(match: re.Match[str]) -> bool:
     secret = match["secret"]
+    if not _LINE_ENDS.match(match.string, match.end()):
+        return False
     if _CALL.match(secret) and secret[-1] in ")]};,":
         return False
-    before = match.string[match.start() : match.start("secret")]
+    before = match.string[max(match.start() - _NAME_LENGTH, 0) : match.start("secret")]
     # The environment holds values, and never the name of a variable.
-    if before.endswith("=") and before == before.upper() and not _PATH.fullmatch(secret):
+    if _VARIABLE.search(before) and not _PATH.fullmatch(secret):
         return _is_random_secret(match)
     return _NAME.fullmatch(secret) is None and _is_quoted_secret(match)
+
+
+def _is_argument_secret(match: re.Match[str]) -> bool:
+    before = match.string[max(match.start() - _NAME_LENGTH, 0) : match.start()]
+    return _ARGUMENT.search(before) is not None and _is_bare_secret(match)
+
+
+def _is_netrc_secret(match: re.Match[str]) -> bool:
+    before = match.string[max(match.start() - _LOGIN_LENGTH, 0) : match.start()]
+    return _NETRC_LOGIN.search(before) is not None and _is_random_secret(match)
+
+
+def _is_command_secret(match: re.Match[str]) -> bool:
+    before = match.string[max(match.start() - _COMMAND_LENGTH, 0) : match.start()]
+    line = before.rpartition("\n")[2]
+    is_client = any(name in line for name in ("mysql", "sshpass", "mariadb"))
+    return is_client and _is_quoted_secret(match)
 
 
 def _is_login(match: re.Match[str]) -> bool:
@@ -79,62 +108,70 @@ def _is_cookie(match: re.Match[str]) -> bool:
 _PEM_NAME = r"(?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 # A line of a block may follow the margin of a diff, a quotation, a comment or a string.
 _PEM_CUT = (
-    r"(?:[\s+>#|*\"',-]|\\[nr]|(?:Proc-Type|DEK-Info|Comment|Version|Hash|Charset): [^\n]*)*"
-    r"(?:[A-Za-z0-9+/=]{16,}(?:[\s+>#|*\"',]|-(?!----)|\\[nr])*)+"
+    r"(?:[\s+>#|*\"',-]|\\[nr]"
+    r"|(?:Proc-Type|DEK-Info|Comment|Version|Hash|Charset): (?:(?!-----)[^\n])*+)*+"
+    r"(?:[A-Za-z0-9+/=]{16,}+(?:[\s+>#|*\"',]|-(?!----)|\\[nr])*+)++"
     r"(?:[A-Za-z0-9+/=]{1,15}(?![^\s\\\"']))?"
 )
 
 BLOCK_RULES = (
-    Rule(
+    rule(
         "private key",
-        ("private key",),
-        re.compile(
-            rf"(?P<secret>-----BEGIN {_PEM_NAME}"
-            rf"(?:[^-]*(?:-(?!----)[^-]*)*-{{5,6}}END {_PEM_NAME}|{_PEM_CUT}))"
-        ),
+        "-----begin",
+        rf"(?P<secret>-----BEGIN {_PEM_NAME}"
+        rf"(?:[^-]*+(?:-(?!----)[^-]*+)*+-{{5,6}}END {_PEM_NAME}|{_PEM_CUT}))",
     ),
-    Rule(
+    rule(
         "private key",
-        ("private-lines",),
-        re.compile(r"Private-Lines: \d+\s{1,4}(?P<secret>(?:[A-Za-z0-9+/=]{16,}\s?)+)"),
+        "private-lines:",
+        r"Private-Lines: \d+\s{1,4}(?P<secret>(?:[A-Za-z0-9+/=]{16,}\s?)+)",
     ),
 )
 
 _QUOTE = r"\\{0,3}[\"'`]"
 _BLANKS = r"[ \t]{0,20}"
-# Two sets of letters turn nearly every place down before a word is tried there.
-_KEY = (
-    r"(?=[acdefmpstwx_][acehinoprstuw])(?:passw(?:or)?d|passphrase|passcode|(?<=[_-])pass|pwd|secret|token|credentials?"
-    r"|(?:api|app|application|access|account|auth|private|public_secret|signing|encryption|master"
-    r"|shared|deploy|service|storage|webhook|functions|subscription)[_ -]?(?:access[_-]?)?key"
-    r"|sess(?:ion)?[_-]?id|connect\.sid|csrf|xsrf|sessionkey|_auth|authorization_code)"
+# What names a secret, in lower case, by a literal that each holds; one in front is found fastest.
+_STEMS = {
+    "pass": r"pass(?:w(?:or)?d|phrase|code|(?<=[_-]pass))",
+    "pwd": "pwd",
+    "secret": "secret",
+    "token": "token",
+    "credential": "credentials?",
+    "key": "key",
+    "sess": "sess(?:(?:ion)?[_-]?id|ionkey)",
+    ".sid": r"connect\.sid",
+    "csrf": "csrf",
+    "xsrf": "xsrf",
+    "_auth": "_auth(?!orization_code)",
+    "_code": "authorization_code",
+}
+_SUFFIX = (
     r"(?:[_-]?(?:key|base|base64|value|string|data|prod|dev|test|live|default|id|hex)){0,2}\d{0,2}"
 )
-_HINTS = (
-    "passw",
-    "passphrase",
-    "passcode",
-    "_pass",
-    "-pass",
-    "pwd",
-    "secret",
-    "token",
-    "credential",
-    "_key",
-    "-key",
-    " key",
-    "apikey",
-    "accesskey",
-    "accountkey",
-    "privatekey",
-    "sharedkey",
-    "sess",
-    ".sid",
-    "csrf",
-    "xsrf",
-    "_auth",
-    "authorization_code",
+_KEY_WORDS = {hint: re.compile(stem + _SUFFIX) for hint, stem in _STEMS.items()}
+_KEY_HINTS = tuple(_KEY_WORDS)
+# What makes a secret of a key; any other may be that of a table.
+_KEY_OWNER = re.compile(
+    r"(?:api|app|application|access|account|auth|private|public_secret|signing|encryption|master"
+    r"|shared|deploy|service|storage|webhook|functions|subscription)[_ -]?(?:access[_-]?)?\Z"
 )
+_OWNER_LENGTH = 24
+
+
+def _key_ends(lowered: str) -> list[int]:
+    """Where a key word ends that names a secret."""
+    ends = set()
+    words = [word for hint, word in _KEY_WORDS.items() if hint in lowered]
+    for word in words:
+        for found in word.finditer(lowered):
+            start = found.start()
+            if lowered[start] != "k" or _KEY_OWNER.search(
+                lowered[max(start - _OWNER_LENGTH, 0) : start]
+            ):
+                ends.add(found.end())
+    return sorted(ends)
+
+
 _IS = rf"(?::=|=>|[:=](?!=)|%3[AaDd]){_BLANKS}(?:[|>][+-]?[ \t]{{0,9}}\n[ \t]{{0,40}})?"
 _TYPED = r"(?::[ \t]{0,4}[A-Za-z_.\[\]|]{1,30}[ \t]{0,4})?"
 _PAIR = (
@@ -145,117 +182,76 @@ _QUOTED = rf"(?P<quote>{_QUOTE})(?P<secret>(?:(?!(?P=quote))[^\s{NEVER}]){{6,}})
 _BARE = r"(?P<secret>[A-Za-z0-9+/_.=~!@#$%^&*?-]{7,}[A-Za-z0-9+/_=~!@#$%^&*-])"
 _ASSIGNED = rf"(?:{_QUOTE})?\]?{_BLANKS}{_TYPED}{_IS}"
 
+
+def _behind_key(pattern: str, is_secret: Callable[[re.Match[str]], bool]) -> Rule:
+    """What stands behind a key word: all such rules look at the same places."""
+    return Rule("secret", _KEY_HINTS, _key_ends, re.compile(pattern), is_secret)
+
+
 PLACE_RULES = (
-    Rule(
+    rule(
         "authorization header",
-        ("authorization",),
-        re.compile(
-            rf"(?i:authorization(?:{_QUOTE})?\s{{0,9}}[:=,]\s{{0,9}}(?:{_QUOTE})?"
-            r"(?P<scheme>(?:basic|bearer|token|apikey|api-key|negotiate|digest|ssws|geniekey|bot"
-            r"|splunk|aws4-hmac-sha256|(?=[^\s]{8,}\s{0,9}(?:[\"'\\]|$)))\s{0,9}(?:token=[\"']?)?))"
-            r"(?P<secret>[A-Za-z0-9+/_.:=~-]{8,})",
-            re.MULTILINE,
-        ),
+        "authorization",
+        rf"(?i:authorization(?:{_QUOTE})?\s{{0,9}}[:=,]\s{{0,9}}(?:{_QUOTE})?"
+        r"(?P<scheme>(?:basic|bearer|token|apikey|api-key|negotiate|digest|ssws|geniekey|bot"
+        r"|splunk|aws4-hmac-sha256)\s{0,9}(?:token=[\"']?)?)?)"
+        r"(?P<secret>[A-Za-z0-9+/_.:=~-]{8,})",
         _is_credential,
     ),
-    Rule(
+    rule(
         "authorization header",
-        ("bearer",),
-        re.compile(r"\b(?i:bearer)[ \t]{1,4}(?P<secret>[A-Za-z0-9+/_.=~-]{16,})"),
+        "bearer",
+        r"\b(?i:bearer)[ \t]{1,4}(?P<secret>[A-Za-z0-9+/_.=~-]{16,})",
         _is_random_secret,
     ),
-    Rule(
+    rule("url login", "://", rf"://(?P<secret>[^\s/?#\"'<>\[\]{NEVER}]+)@", _is_login),
+    rule(
         "url login",
-        ("://",),
-        re.compile(rf"://(?P<secret>[^\s/?#\"'<>\[\]{NEVER}]+)@"),
-        _is_login,
+        "%3a%2f%2f",
+        r"(?i:%3A%2F%2F)(?P<secret>(?:(?!%2[Ff]|%3[AaFf]|%40)[\w.%+~*!-]){1,256}"
+        r"%3[aA](?:(?!%2[Ff]|%40)[\w.%+~*!-]){1,256})%40",
     ),
-    Rule(
-        "url login",
-        ("%3a%2f%2f",),
-        re.compile(
-            r"(?i:%3A%2F%2F)(?P<secret>(?:(?!%2[Ff]|%3[Ff]|%40)[\w.%+~*!-]){1,256}?"
-            r"%3[aA](?:(?!%2[Ff]|%40)[\w.%+~*!-]){1,256})(?:%40)"
-        ),
-    ),
-    Rule(
+    rule(
         "cookie",
-        ("cookie",),
-        re.compile(
-            rf"(?i:cookie)(?:{_QUOTE})?{_BLANKS}[:=]{_BLANKS}(?:{_QUOTE})?"
-            rf"(?P<secret>[^\n\"'\\{NEVER}]+)"
-        ),
+        "cookie",
+        rf"(?i:cookie)(?:{_QUOTE})?{_BLANKS}[:=]{_BLANKS}(?:{_QUOTE})?"
+        rf"(?P<secret>[^\n\"'\\{NEVER}]+)",
         _is_cookie,
     ),
-    Rule(
+    rule(
         "url signature",
-        ("sig=", "sig%3d", "-signature"),
-        re.compile(
-            r"(?i:(?:[?&;]|%26|%3f)sig|x-(?:amz|goog)-signature)(?:=|%3[dD])"
-            r"(?P<secret>[\w%+/=.-]{20,})"
-        ),
+        "sig= sig%3d -signature",
+        r"(?i:(?:[?&;]|%26|%3f)sig|x-(?:amz|goog)-signature)(?:=|%3[dD])"
+        r"(?P<secret>[\w%+/=.-]{20,})",
+        finder=r"(?:[?&;]|%26|%3f)sig|x-(?:amz|goog)-signature",
     ),
-    Rule(
+    rule(
         "netrc password",
-        ("password",),
-        re.compile(
-            r"\b(?:login|account|user)\s{1,20}[^\s]{1,128}\s{1,20}password\s{1,20}"
-            rf"(?P<secret>[^\s{NEVER}]{{4,}})"
-        ),
-        _is_random_secret,
+        "password",
+        rf"password\s{{1,20}}(?P<secret>[^\s{NEVER}]{{4,}})",
+        _is_netrc_secret,
     ),
-    Rule(
+    rule(
         "password argument",
-        ("-u", "--user", "--proxy-user"),
-        re.compile(
-            r"(?<![\w-])(?:-u|--(?:proxy-)?user)[ =]?[\"']?[^\s:\"']{1,128}:"
-            rf"(?P<secret>[^\s\"'{NEVER}]{{6,}})"
-        ),
+        "-u --user --proxy-user",
+        r"(?<![\w-])(?:-u|--(?:proxy-)?user)[ =]?[\"']?[^\s:\"']{1,128}:"
+        rf"(?P<secret>[^\s\"'{NEVER}]{{6,}})",
         _is_quoted_secret,
+        finder=r"-(?<![\w-]-)(?:u|-user|-proxy-user)",
     ),
-    Rule(
+    rule(
         "password argument",
-        ("mysql", "sshpass", "mariadb"),
-        re.compile(
-            r"(?:mysql|sshpass|mariadb)[^\n]{0,200}?[ \t]-p[ ]?[\"']?"
-            rf"(?P<secret>[^\s\"'{NEVER}]{{6,}})"
-        ),
+        "mysql sshpass mariadb",
+        rf"(?<=[ \t])-p[ ]?[\"']?(?P<secret>[^\s\"'{NEVER}]{{6,}})",
+        _is_command_secret,
+        finder="-p",
+    ),
+    _behind_key(
+        rf"(?:{_ASSIGNED}|(?:{_PAIR}|{_QUOTE}[ \t]{{0,4}},[ \t]{{0,4}})){_QUOTED}",
         _is_quoted_secret,
     ),
-    Rule(
-        "secret",
-        _HINTS,
-        re.compile(
-            rf"(?i:{_KEY})(?:{_ASSIGNED}|(?:{_PAIR}|{_QUOTE}[ \t]{{0,4}},[ \t]{{0,4}})){_QUOTED}"
-        ),
-        _is_quoted_secret,
-    ),
-    Rule(
-        "secret",
-        _HINTS,
-        re.compile(
-            rf"(?i:{_KEY})"
-            rf"{_BLANKS}[:=](?!=){_BLANKS}(?P<secret>[^\s\"'`{NEVER}]{{8,}})[ \t]*$",
-            re.MULTILINE,
-        ),
-        _is_line_secret,
-    ),
-    Rule(
-        "secret",
-        _HINTS,
-        re.compile(rf"(?i:{_KEY})(?:{_ASSIGNED}|{_PAIR}){_BARE}"),
-        _is_bare_secret,
-    ),
-    Rule(
-        "secret",
-        _HINTS,
-        re.compile(rf"(?<![\w-])--?[\w-]{{0,40}}?(?i:{_KEY})[ \t]{{1,4}}{_BARE}"),
-        _is_bare_secret,
-    ),
-    Rule(
-        "secret",
-        _HINTS,
-        re.compile(rf"(?i:{_KEY})[\w.:-]{{0,20}}>(?P<secret>[^<>\s{NEVER}]{{6,}})</"),
-        _is_quoted_secret,
-    ),
+    _behind_key(rf"{_BLANKS}[:=](?!=){_BLANKS}(?P<secret>[^\s\"'`{NEVER}]{{8,}})", _is_line_secret),
+    _behind_key(rf"(?:{_ASSIGNED}|{_PAIR}){_BARE}", _is_bare_secret),
+    _behind_key(rf"[ \t]{{1,4}}{_BARE}", _is_argument_secret),
+    _behind_key(rf"[\w.:-]{{0,20}}>(?P<secret>[^<>\s{NEVER}]{{6,}})</", _is_quoted_secret),
 )

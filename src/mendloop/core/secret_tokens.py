@@ -2,16 +2,19 @@
 Secrets that are known by their own shape.
 
 The shapes are those that the services document, or that the scanners of the field (gitleaks,
-detect-secrets, GitHub's secret scanning) publish; lengths are lower bounds.
+detect-secrets, GitHub's secret scanning) publish; lengths are lower bounds. None is shorter than
+MIN_TOKEN_LENGTH or holds a blank, so that most words of a text need no look.
 """
 
 from __future__ import annotations
 
 import re
 
-from mendloop.core.secret_rules import START, Rule
+from mendloop.core.secret_rules import START, Rule, rule
 
-__all__ = ["TOKEN_RULES"]
+__all__ = ["MIN_TOKEN_LENGTH", "TOKEN_RULES"]
+
+MIN_TOKEN_LENGTH = 15
 
 
 def _has_digit(match: re.Match[str]) -> bool:
@@ -23,10 +26,10 @@ def _is_mixed(match: re.Match[str]) -> bool:
     return _has_digit(match) or (secret != secret.lower() and secret != secret.upper())
 
 
-def _token(kind: str, hints: str, shape: str, *, check: bool = False) -> Rule:
+def _token(kind: str, hints: str, shape: str, *, check: bool = False, finder: str = "") -> Rule:
     """A rule for a token of *shape*; *check* asks for a digit or both cases in it."""
-    pattern = re.compile(f"{START}(?P<secret>{shape})")
-    return Rule(kind, tuple(hints.split()), pattern, _is_mixed if check else None)
+    pattern = f"{START}(?P<secret>{shape})"
+    return rule(kind, hints, pattern, _is_mixed if check else None, finder=finder)
 
 
 TOKEN_RULES = (
@@ -41,13 +44,11 @@ TOKEN_RULES = (
         r"gl(?:pat|oas|dt|rtr?|cbt|ptt|ft|imt|agent|soat|ffct)-[\w-]{16,}(?:\.[\w-]+)*",
     ),
     _token("gitlab token", "gr1348941", r"GR1348941[\w-]{20,}"),
-    Rule(
+    rule(
         "aws secret key",
-        ("akia", "asia"),
-        re.compile(
-            START + r"A[KS]IA[A-Z0-9]{16,}[\s\"']{0,3}[\s,:;|]{1,3}[\"']?"
-            r"(?P<secret>[A-Za-z0-9+/]{40,})(?![A-Za-z0-9+/=])"
-        ),
+        "akia asia",
+        START + r"A[KS]IA[A-Z0-9]{16,}[\s\"']{0,3}[\s,:;|]{1,3}[\"']?"
+        r"(?P<secret>[A-Za-z0-9+/]{40,})(?![A-Za-z0-9+/=])",
     ),
     _token("aws key id", "akia asia abia acca", r"A[BKS]IA[A-Z0-9]{16,}|ACCA[A-Z0-9]{16,}"),
     _token(
@@ -57,11 +58,25 @@ TOKEN_RULES = (
     ),
     _token("aws bedrock key", "absk", r"ABSK[A-Za-z0-9+/]{100,}=*"),
     _token("google api key", "aiza", r"AIza[\w-]{35,}"),
-    _token("google token", "ya29. gocspx- 1//0", r"ya29\.[\w.-]{20,}|GOCSPX-[\w-]{20,}"),
+    _token("google token", "ya29. gocspx-", r"ya29\.[\w.-]{20,}|GOCSPX-[\w-]{20,}"),
     _token("google token", "1//0", r"1//0[\w-]{30,}"),
-    _token("azure client secret", "q~", r"[\w.~]{3}\dQ~[\w.~-]{31,}"),
-    _token("azure devops token", "azdo", r"[A-Za-z0-9]{76,}AZDO[A-Za-z0-9]{4,}"),
-    _token("slack token", "xox", r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}"),
+    _token(
+        "azure client secret",
+        "q~",
+        r"[\w.~]{3}\dQ~[\w.~-]{31,}",
+        finder=r"[\w.~]{3}\dq~",
+    ),
+    _token(
+        "azure devops token",
+        "azdo",
+        r"[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4,}",
+        finder=r"[a-z0-9]{76}azdo",
+    ),
+    _token(
+        "slack token",
+        "xoxa xoxb xoxe xoxo xoxp xoxr xoxs",
+        r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}",
+    ),
     _token("slack token", "xapp-", r"xapp-\d-[A-Za-z0-9-]{10,}"),
     _token(
         "slack webhook",
@@ -70,35 +85,30 @@ TOKEN_RULES = (
     ),
     _token(
         "discord webhook",
-        "/api/webhooks/",
+        "discord.com/api/webhooks/ discordapp.com/api/webhooks/",
         r"discord(?:app)?\.com/api/webhooks/\d{5,}/[\w-]{30,}",
     ),
-    Rule(
+    rule("discord token", "mfa.", START + r"(?P<secret>mfa\.[\w-]{60,})", _has_digit),
+    rule(
         "discord token",
-        (".",),
-        re.compile(
-            START + r"(?P<secret>(?:mfa\.[\w-]{60,}|[MNO][\w-]{22,28}\.[\w-]{6}\.[\w-]{27,}))"
-        ),
+        "",
+        START + r"(?P<secret>[MNO][\w-]{22,28}\.[\w-]{6}\.[\w-]{27,})",
         _has_digit,
+        finder=r"[mno](?=[\w-]{22,28}\.[\w-]{6}\.[\w-]{27})",
     ),
-    _token("telegram token", ":aa", r"\d{8,10}:AA[\w-]{32,}"),
+    _token("telegram token", ":aa", r"\d{8,10}:AA[\w-]{32,}", finder=r"\d{8,10}:aa"),
     _token("stripe key", "sk_live_ sk_test_ rk_live_ rk_test_", r"[rs]k_(?:live|test)_\w{16,}"),
     _token("stripe key", "whsec_", r"whsec_[A-Za-z0-9+/=]{24,}"),
-    Rule(
-        "twilio key",
-        ("sk",),
-        re.compile(START + r"(?P<secret>SK[0-9a-f]{32,})(?![A-Za-z0-9])"),
-    ),
+    _token("twilio key", "", r"SK[0-9a-f]{32,}(?![A-Za-z0-9])", finder="sk(?=[0-9a-f]{32})"),
     _token("sendgrid key", "sg.", r"SG\.[\w-]{16,}\.[\w-]{16,}"),
-    _token("mailgun key", "key-", r"(?:priv)?key-[0-9a-f]{32,}(?![0-9a-z])"),
-    Rule(
+    _token("mailgun key", "key- privkey-", r"(?:priv)?key-[0-9a-f]{32,}(?![0-9a-z])"),
+    _token(
         "mailgun key",
-        ("-",),
-        re.compile(
-            START + r"(?<![-])(?P<secret>[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8})(?![0-9a-zA-Z-])"
-        ),
+        "",
+        r"(?<![-])[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-zA-Z-])",
+        finder="[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}",
     ),
-    Rule("mailchimp key", ("-us",), re.compile(START + r"(?P<secret>[0-9a-f]{32}-us\d{1,2})\b")),
+    _token("mailchimp key", "-us", r"[0-9a-f]{32}-us\d{1,2}\b", finder=r"[0-9a-f]{32}-us\d"),
     _token("npm token", "npm_", r"npm_[A-Za-z0-9]{30,}"),
     _token("pypi token", "pypi-", r"pypi-AgE[\w-]{30,}"),
     _token("rubygems key", "rubygems_", r"rubygems_[0-9a-f]{40,}"),
@@ -106,11 +116,12 @@ TOKEN_RULES = (
     _token("docker token", "dckr_", r"dckr_(?:pat|oat)_[\w-]{20,}"),
     _token("hugging face token", "hf_ api_org_", r"(?:hf|api_org)_[A-Za-z0-9]{30,}", check=True),
     _token("anthropic key", "sk-ant-", r"sk-ant-[\w-]{20,}"),
-    Rule(
+    rule(
         "api key",
-        ("sk-",),
-        re.compile(START + r"(?<!-)(?P<secret>sk-[\w-]{20,})"),
+        "",
+        START + r"(?<!-)(?P<secret>sk-[\w-]{20,})",
         _has_digit,
+        finder=r"sk-(?=[\w-]{20})",
     ),
     _token("groq key", "gsk_", r"gsk_[A-Za-z0-9]{40,}"),
     _token("replicate token", "r8_", r"r8_[A-Za-z0-9]{30,}"),
@@ -121,17 +132,27 @@ TOKEN_RULES = (
     _token("cloudflare key", "v1.0-", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,}"),
     _token("sentry token", "sntrys_ sntryu_", r"sntry[su]_[A-Za-z0-9+/=_-]{40,}"),
     _token("vault token", "hvs. hvb. hvr.", r"hv[bsr]\.[\w-]{20,}"),
-    Rule(
+    rule(
         "vault token",
-        ("s.",),
-        re.compile(START + r"(?<!\.)(?P<secret>s\.[A-Za-z0-9]{24,})(?![\w.(])"),
+        "",
+        START + r"(?<!\.)(?P<secret>s\.[A-Za-z0-9]{24,})(?![\w.(])",
         _has_digit,
+        finder=r"s\.(?=[a-z0-9]{24})",
     ),
-    _token("terraform token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,}"),
-    _token("shopify token", "shp", r"shp(?:at|ca|pa|ss|tka)_[0-9a-fA-F]{32,}"),
-    _token("square token", "sq0", r"sq0(?:atp|csp|idp)-[\w-]{22,}"),
-    _token("square token", "eaaa", r"EAAA[A-Za-z][\w-]{55,}"),
-    _token("facebook token", "eaa", r"EAA[A-Za-z0-9]{100,}"),
+    _token(
+        "terraform token",
+        ".atlasv1.",
+        r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,}",
+        finder=r"[a-z0-9]{14}\.atlasv1\.",
+    ),
+    _token(
+        "shopify token",
+        "shpat_ shpca_ shppa_ shpss_ shptka_",
+        r"shp(?:at|ca|pa|ss|tka)_[0-9a-fA-F]{32,}",
+    ),
+    _token("square token", "sq0atp- sq0csp- sq0idp-", r"sq0(?:atp|csp|idp)-[\w-]{22,}"),
+    _token("square token", "", r"EAAA[A-Za-z][\w-]{55,}", finder=r"eaaa(?=[\w-]{56})"),
+    _token("facebook token", "", r"EAA[A-Za-z0-9]{100,}", finder="eaa(?=[a-z0-9]{100})"),
     _token("age key", "age-secret-key-", r"AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{50,}"),
     _token("grafana token", "glsa_ glc_", r"glsa_\w{32,}|glc_[A-Za-z0-9+/=]{32,}"),
     _token("postman key", "pmak-", r"PMAK-[0-9a-f]{24}-[0-9a-f]{34,}"),
@@ -141,7 +162,9 @@ TOKEN_RULES = (
     _token("linear key", "lin_api_", r"lin_api_[A-Za-z0-9]{36,}"),
     _token("notion token", "ntn_ secret_", r"ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43,}"),
     _token("atlassian token", "atatt3 atctt3 atbb", r"AT[AC]TT3[\w=-]{50,}|ATBB[A-Za-z0-9]{28,}"),
-    _token("airtable token", "pat", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64,}"),
+    _token(
+        "airtable token", "", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64,}", finder=r"pat(?=[a-z0-9]{14}\.)"
+    ),
     _token(
         "hubspot token", "pat-", r"pat-(?:na|eu)\d-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12,}"
     ),
@@ -152,7 +175,9 @@ TOKEN_RULES = (
     _token("planetscale token", "pscale_", r"pscale_(?:tkn|oauth|pw)_[\w.=-]{32,}"),
     _token("supabase token", "sbp_ sb_secret_", r"sbp_[0-9a-f]{40,}|sb_secret_[\w-]{20,}"),
     _token("1password token", "ops_eyj", r"ops_eyJ[A-Za-z0-9+/=_-]{50,}"),
-    _token("fly token", "fm1r_ fm2_ fo1_", r"(?:fm1[ar]|fm2)_[A-Za-z0-9+/=]{40,}|fo1_[\w-]{40,}"),
+    _token(
+        "fly token", "fm1r_ fm1a_ fm2_ fo1_", r"(?:fm1[ar]|fm2)_[A-Za-z0-9+/=]{40,}|fo1_[\w-]{40,}"
+    ),
     _token("buildkite token", "bkua_", r"bkua_[0-9a-f]{40,}"),
     _token("circleci token", "ccipat_", r"CCIPAT_[A-Za-z0-9]{10,}_[0-9a-f]{40,}"),
     _token("sonar token", "sqp_ squ_ sqa_", r"sq[apu]_[0-9a-f]{40,}"),
