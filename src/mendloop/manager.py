@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 
+from mendloop.auditing import Auditor
 from mendloop.census import take_census
 from mendloop.cleanup import Cleaner
 from mendloop.clock import Clock, SystemClock
@@ -31,6 +32,7 @@ from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
 from mendloop.group_commit import GroupCommitter
 from mendloop.listing import Listed, TaskPage, listed
 from mendloop.reading import Reader
+from mendloop.records import Records
 from mendloop.recovery import Recovery, Surgeon
 from mendloop.seen import SeenStates
 from mendloop.stores.port import Store
@@ -42,7 +44,7 @@ __all__ = ["StateManager"]
 _OP_ID_LIMIT = 128
 
 
-class StateManager(Disposal, Feedback):
+class StateManager(Disposal, Feedback, Records):
     """
     Keeps the state of remediation tasks: each change once, each number to one caller.
 
@@ -78,8 +80,7 @@ class StateManager(Disposal, Feedback):
             telemetry: Is told how operations go.
         """
         self._store = store
-        self._by = by if by is not None else user_name()
-        self._door = door
+        self._redact = redact
         self.clock: Clock = clock or SystemClock()
         self._seen = SeenStates()
         self._committer = GroupCommitter(
@@ -89,9 +90,9 @@ class StateManager(Disposal, Feedback):
             deadline_seconds=deadline_seconds,
             telemetry=telemetry or Untold(),
         )
-        self._surgeon = Surgeon(store, clock=self.clock, redact=redact, by=self._by, door=door)
         self._reader = Reader(self._committer.history, self.require_state)
-        self._cleaner = Cleaner(store, self.submit, self._committer.history, self.clock)
+        self._auditor = Auditor(store)
+        self._act_as(by if by is not None else user_name(), door)
 
     async def __aenter__(self) -> Self:
         """Nothing is opened: the store is."""
@@ -113,8 +114,17 @@ class StateManager(Disposal, Feedback):
     def acting_for(self, by: str, *, door: str) -> Self:
         """A view of this manager whose changes are recorded as *by*'s; it is closed with this one."""
         view = copy.copy(self)
-        view._by, view._door = by, door  # noqa: SLF001 - it is of this class
+        view._act_as(by, door)  # noqa: SLF001 - it is of this class
         return view
+
+    def _act_as(self, by: str, door: str) -> None:
+        """Have the changes recorded as *by*'s; repairs and cleanups are doors of their own."""
+        self._by, self._door = by, door
+        self._surgeon = Surgeon(self._store, clock=self.clock, redact=self._redact, by=by)
+        cleaning = copy.copy(self)
+        cleaning._door = "cleanup"  # noqa: SLF001 - it is of this class
+        history = self._committer.history
+        self._cleaner = Cleaner(self._store, cleaning.submit, history, self.clock)
 
     async def get_state(self, task_id: str) -> RemediationState | None:
         """

@@ -77,7 +77,7 @@ class _Examined(NamedTuple):
 class Surgeon:
     """Examines and repairs the tasks of one store."""
 
-    def __init__(self, store: Store, *, clock: Clock, redact: Redactor, by: str, door: str) -> None:
+    def __init__(self, store: Store, *, clock: Clock, redact: Redactor, by: str) -> None:
         """
         Work on *store*.
 
@@ -86,7 +86,6 @@ class Surgeon:
             clock: Gives repairs their time.
             redact: Takes secrets out of every text before it is written.
             by: Who repairs, for the history.
-            door: How it came in, for the history.
         """
         self._store = store
         self._quarantine = Quarantine(store, clock=clock, redact=redact)
@@ -94,7 +93,6 @@ class Surgeon:
         self._clock = clock
         self._redact = redact
         self._by = by
-        self._door = door
 
     async def validate(self, task_id: str) -> Diagnosis:
         """
@@ -277,7 +275,7 @@ class Surgeon:
         rebuilt = rebuild(
             case, salvaged, heap, incarnation=incarnation, token=token, now=self._clock.now()
         )
-        command = msgspec.structs.replace(command, lost=rebuilt.lost)
+        command = msgspec.structs.replace(command, lost=rebuilt.lost, missing=rebuilt.missing)
         done = await self._recorded(rebuilt, command, token)
         assert done.state is not None  # noqa: S101 - there was one before
         needed = sealed_keys(done.state)
@@ -345,7 +343,8 @@ class Surgeon:
 
     async def _recorded(self, rebuilt: Rebuilt, command: commands.Recover, token: str) -> Fold:
         """Record the repair as a commit of its own."""
-        request = Request(command=command, op_id=token, by=self._by, door=self._door)
+        door = "restore" if command.source else "repair"
+        request = Request(command=command, op_id=token, by=self._by, door=door)
         done = await self._sealed.supply(
             lambda at_hand: fold(
                 rebuilt.state,

@@ -1,8 +1,8 @@
 """
 Every layout that was ever written is read, and a newer one is left as it is.
 
-The files are never made anew: v1.json is as the specification's own writer lays it out,
-schema-1.json and layout-1.db are as mendloop 0.1.0 wrote them.
+The files are never made anew: v1.json is as the specification's own writer lays it out, schema-1.json
+and layout-1.db are as mendloop 0.1.0 wrote them, and the bundles hold whole tasks of a later schema each.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from porter import Porter, documents
 from states import entry, holder
 from states import state as specified
 
@@ -68,6 +69,32 @@ def test_a_state_of_schema_1_is_written_back_as_it_is() -> None:
     raw = (HERE / "schema-1.json").read_bytes()
 
     assert encode_state(decode_state(raw)) == raw
+
+
+@pytest.mark.parametrize(("schema", "chained"), [(2, 0), (3, 40)])
+async def test_whole_tasks_of_a_schema_are_read_back_and_gone_on_with(
+    tmp_path: Path, schema: int, chained: int
+) -> None:
+    """Head and sealed history arrive as they are, all of it is read, and the next change is made."""
+    raw = (HERE / f"schema-{schema}.jsonl").read_bytes()
+    store = await open_sqlite(tmp_path / "state.db")
+    porter = Porter()
+    assert [None, None] == [outcome.error for outcome in await porter.import_(store, raw)]
+    again = await porter.export(store)
+    async with StateManager(store) as manager:
+        state = await manager.require_state("long")
+        findings = await manager.get_feedback_history("long")
+        commits = [commit.number async for commit in manager.commits(state)]
+        before = await manager.verify_records("long")
+        number = await manager.increment_iteration("long")
+        after = await manager.verify_records("long")
+    await store.close()
+
+    assert documents(raw) == documents(again)
+    assert (schema, 40, 39) == (state.ledger.schema, len(findings), number)
+    assert list(range(1, 41)) == commits
+    assert ((), chained) == (before.flaws, before.chained)
+    assert ((), chained + 1) == (after.flaws, after.chained)
 
 
 async def test_a_state_of_the_specification_is_taken_on(tmp_path: Path) -> None:

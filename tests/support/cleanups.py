@@ -81,7 +81,7 @@ async def told(manager: StateManager, task_id: str) -> dict[str, Any]:
     """All that a task holds: its state without the log of its commits, its findings, its commits."""
     state = await manager.require_state(task_id)
     bare = msgspec.json.decode(encode_state(state))
-    for member in ("commit", "commits", "log", "restored_at"):
+    for member in ("commit", "commits", "chain", "log", "restored_at"):
         bare["mendloop"].pop(member, None)
     changes = [
         msgspec.to_builtins(change)

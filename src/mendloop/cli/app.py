@@ -17,6 +17,7 @@ _COMMANDS = {
     "watch": "watching:watch",
     "show": "show:show",
     "history": "history:history",
+    "audit": "audit:audit",
     "explain": "explain:explain",
     "stats": "stats:stats",
     "increment": "increment:increment",

@@ -55,7 +55,7 @@ MEANINGS = {
     "are wrong",
     ExitCode.SYSTEM_REFUSED: "the system refused: standard output is full, or the like; run it again",
     ExitCode.UNSOUND: "of `doctor` and `restore --from`: something is wrong with a task, or was lost "
-    "from it",
+    "from it; of `audit --verify`: a record was changed, taken out or moved",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C (SIGINT); run it again to go on",
     ExitCode.TERMINATED_BY_SIGNAL: "ended by SIGTERM; run it again to go on",
 }

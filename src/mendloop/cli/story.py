@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mendloop.core.model import Change, Commit
+from mendloop.core.records import Record
 from mendloop.core.timing import Stopwatch, begins_iteration
 
 __all__ = ["IterationStory", "Moment", "Story", "sentence", "tell"]
@@ -85,7 +86,7 @@ def tell(commits: Iterable[Commit]) -> Story:
     return teller.story
 
 
-def sentence(change: Change) -> str:
+def sentence(change: Change | Record) -> str:
     """Say in words what *change* did."""
     told = _SENTENCES.get(change.do)
     return told(change.facts) if told else change.do.replace("_", " ")

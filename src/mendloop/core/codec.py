@@ -38,6 +38,7 @@ from mendloop.core.run import Lease
 from mendloop.core.vocabulary import IssueType, Life, Phase, Severity, Status, StepKind, StopReason
 
 __all__ = [
+    "canonical",
     "decode_head",
     "decode_member",
     "decode_part",
@@ -54,6 +55,7 @@ _STATE = msgspec.json.Decoder(RemediationState)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
+_IN_ORDER = msgspec.json.Encoder(order="sorted")
 
 _UNREADABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 """What the decoder and the encoder raise for bytes and values that are no state."""
@@ -80,6 +82,12 @@ def encode(value: Carrying) -> bytes:
     """Encode one struct, the members it carries for others included."""
     quick = _ENCODER.encode(value)
     return quick if _CARRIED not in quick else bytes(_write(value))
+
+
+def canonical(value: Carrying) -> bytes:
+    """Encode one struct with its members sorted, unless it carries some for others: then as it is."""
+    quick = _IN_ORDER.encode(value)
+    return quick if _CARRIED not in quick else encode(value)
 
 
 def validated(value: _C) -> _C:
@@ -184,11 +192,11 @@ def digest(state: RemediationState) -> str:
     """
     Name the content of *state*: 32 hex digits of SHA-256.
 
-    The lease and the commits are left out: heartbeats change the one, and the digest itself is
-    kept in the other.
+    The lease, the commits and the chain are left out: heartbeats change the first, and the digest
+    itself is kept in the second, on which the third hangs.
     """
     if isinstance(state.mendloop, Ledger):
-        bare = msgspec.structs.replace(state.mendloop, commits=(), lease=Lease())
+        bare = msgspec.structs.replace(state.mendloop, commits=(), chain=None, lease=Lease())
         state = msgspec.structs.replace(state, mendloop=bare)
     return hashlib.sha256(encode(state)).hexdigest()[:32]
 

@@ -270,12 +270,14 @@ class Recover(msgspec.Struct, frozen=True, kw_only=True):
         lost: What could not be brought back.
         quarantined: Names of the copies of what was damaged.
         source: Name of the copy that the state was restored from, or "".
+        missing: Numbers of commits that are not there: the first and the last of each span.
     """
 
     repaired: tuple[str, ...]
     lost: tuple[str, ...]
     quarantined: tuple[str, ...]
     source: str = ""
+    missing: tuple[tuple[int, int], ...] = ()
 
 
 class Delete(msgspec.Struct, frozen=True, kw_only=True):

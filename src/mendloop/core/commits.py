@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from mendloop.core.carrying import Carrying
+from mendloop.core.chain import linked
 from mendloop.core.codec import decode_part, digest, encode, rfc3339
 from mendloop.core.commands import Command, Context
 from mendloop.core.compaction import Compacted, compact
@@ -336,7 +337,8 @@ def _committed(
         digest=digest(_replace(state, mendloop=ledger)),
         changes=changes,
     )
-    ledger = _replace(ledger, commits=(*commits, commit))
+    commit, chain = linked(ledger.chain, commit)
+    ledger = _replace(ledger, commits=(*commits, commit), chain=chain)
     return _replace(state, mendloop=ledger), (*compacted.documents, *sealed)
 
 

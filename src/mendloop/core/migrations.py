@@ -33,4 +33,13 @@ def _from_1_to_2(ledger: Ledger) -> Ledger:
     return msgspec.structs.replace(ledger, schema=2, min_writer=2)
 
 
-_STEPS: dict[int, Callable[[Ledger], Ledger]] = {1: _from_1_to_2}
+def _from_2_to_3(ledger: Ledger) -> Ledger:
+    """
+    The chain begins with the next commit.
+
+    A writer of schema 2 would add commits that do not hang on it.
+    """
+    return msgspec.structs.replace(ledger, schema=3, min_writer=3)
+
+
+_STEPS: dict[int, Callable[[Ledger], Ledger]] = {1: _from_1_to_2, 2: _from_2_to_3}

@@ -37,6 +37,7 @@ __all__ = [
     "LEDGER_SCHEMA",
     "LIVES_KEPT",
     "STATE_VERSION",
+    "Chain",
     "Change",
     "ChunkRef",
     "Commit",
@@ -53,7 +54,7 @@ COUNT_MOST = 2**32 - 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MOST)]
 
 STATE_VERSION = "v1"
-LEDGER_SCHEMA = 2
+LEDGER_SCHEMA = 3
 
 LIVES_KEPT = 4
 """A finding keeps its last changes of life; the task's history has them all."""
@@ -196,6 +197,8 @@ class Commit(Carrying, frozen=True, kw_only=True):
         at: When it was decided.
         digest: Of the state after it, see `mendloop.core.codec.digest`.
         changes: What it did, in order.
+        link: Of the commit before and of this one, see `mendloop.core.chain`; "" in one that an
+            older mendloop wrote.
     """
 
     number: int
@@ -203,6 +206,20 @@ class Commit(Carrying, frozen=True, kw_only=True):
     at: Instant
     digest: str
     changes: tuple[Change, ...]
+    link: str = ""
+
+
+class Chain(Carrying, frozen=True, kw_only=True):
+    """
+    Where the chain of commits ends: what is cut off of it shows.
+
+    Attributes:
+        count: How many commits hang on it; the last is the latest of all.
+        head: The link of the last.
+    """
+
+    count: int
+    head: str
 
 
 class ChunkRef(Carrying, frozen=True, kw_only=True):
@@ -249,6 +266,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
         deleted: Set while the task is deleted and can be restored, or is being removed.
         restored_at: When it was last restored.
         commits: The last commits, oldest first.
+        chain: Where the chain of all commits ends; None before the first that has a link.
         findings: Where the findings are that have left the head.
         log: Where the commits are that have left the head.
         sealed: Where still older commits are, oldest first, as schema 1 sealed them.
@@ -276,6 +294,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
     deleted: Deletion | None = None
     restored_at: Instant | None = None
     commits: tuple[Commit, ...] = ()
+    chain: Chain | None = None
     findings: Sealed = Sealed()
     log: Sealed = Sealed()
     sealed: tuple[ChunkRef, ...] = ()

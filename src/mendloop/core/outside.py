@@ -21,14 +21,14 @@ def outside_change(state: RemediationState) -> Change | None:
     """
     Tell what was changed since our last commit of *state*; None where nothing was.
 
+    Of a state without any commit all is: another program wrote it.
+
     Raises:
         DeserializationError: The counter stands below a number that was given out.
     """
     ledger = state.ledger
-    if not ledger.commits:
-        return None
     found = digest(state)
-    if found == ledger.commits[-1].digest:
+    if ledger.commits and found == ledger.commits[-1].digest:
         return None
     lowered = lowered_counter(state)
     if lowered:

@@ -69,11 +69,13 @@ class Rebuilt(msgspec.Struct, frozen=True):
         state: It, before the repair is recorded in it.
         documents: What has to be written before it.
         lost: What could not be brought back, in words.
+        missing: Numbers of commits that are not there: the first and the last of each span.
     """
 
     state: RemediationState
     documents: tuple[Document, ...]
     lost: tuple[str, ...]
+    missing: tuple[tuple[int, int], ...] = ()
 
 
 def is_history_to_be_sealed_anew(case: Case) -> bool:
@@ -192,7 +194,10 @@ def rebuild(
     """
     state = _numbered_on(case, salvaged.state, incarnation or token)
     if heap is None:
-        return Rebuilt(state, (), salvaged.lost)
+        counted = salvaged.state.ledger.commit
+        numbers = _numbers_of(state.ledger.commits)
+        missing = tuple(_spans_without(counted + 1, state.ledger.commit, numbers))
+        return Rebuilt(_on_its_chain(state, {}), (), salvaged.lost, missing)
     if heap.is_ahead:
         state = _numbered_as_they_came(state)
     if heap.is_ahead or not isinstance(salvaged.state.mendloop, Ledger):
@@ -222,7 +227,26 @@ def rebuild(
         sealed=(),
     )
     state = _replace(state, feedback_history=entries, mendloop=ledger)
-    return Rebuilt(state, (*findings.documents, *log.documents), tuple(lost))
+    return Rebuilt(
+        _on_its_chain(state, commits),
+        (*findings.documents, *log.documents),
+        tuple(lost),
+        tuple(_spans_without(1, ledger.commit, commits.keys() | _numbers_of(latest))),
+    )
+
+
+def _on_its_chain(state: RemediationState, sealed: Mapping[int, Row]) -> RemediationState:
+    """Return *state* with its chain where the latest commit is its end; else the next begins one."""
+    ledger = state.ledger
+    latest = ledger.commits[-1] if ledger.commits else None
+    if latest is None and ledger.commit in sealed:
+        latest = decode_part(Commit, sealed[ledger.commit].content)
+    is_end = (
+        latest is not None
+        and ledger.chain is not None
+        and (latest.number, latest.link) == (ledger.commit, ledger.chain.head)
+    )
+    return state if is_end else _replace(state, mendloop=_replace(ledger, chain=None))
 
 
 def _numbered_as_they_came(state: RemediationState) -> RemediationState:
@@ -315,8 +339,14 @@ def _lost(
 
 
 def _gaps(part: str, first: int, last: int, numbers: Iterable[int]) -> Iterator[str]:
-    for there in (*numbers, last + 1):
-        end = min(there, last + 1) - 1
+    for begin, end in _spans_without(first, last, numbers):
+        yield f"{part} {begin} to {end}" if end > begin else f"{part} {begin}"
+
+
+def _spans_without(first: int, last: int, there: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last of each run of numbers that are not *there*."""
+    for number in (*sorted(there), last + 1):
+        end = min(number, last + 1) - 1
         if end >= first:
-            yield f"{part} {first} to {end}" if end > first else f"{part} {first}"
-        first = max(first, there + 1)
+            yield first, end
+        first = max(first, number + 1)

@@ -102,6 +102,7 @@ def _ledger(state: RemediationState, there: RemediationState, *, is_read: bool) 
         ledger,
         commit=max([ledger.commit, others.commit, *commits]),
         commits=tuple(commits[number] for number in sorted(commits)),
+        chain=(ledger if ledger.commit > others.commit else others).chain,
         lease=vacated(lease, generation=generation, child=lease.child),
         hold=ledger.hold or others.hold,
         deleted=None,

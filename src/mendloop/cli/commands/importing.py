@@ -100,7 +100,8 @@ def _take_cto(session: Session, dump: BinaryIO) -> list[Told]:
         return refused
 
     async def take(manager: StateManager) -> list[Told]:
-        return [(one.name, one.verdict, one.error) for one in await take_over(manager, states)]
+        taken = await take_over(manager.acting_for(session.by, door="import"), states)
+        return [(one.name, one.verdict, one.error) for one in taken]
 
     return with_manager(session, take, must_exist=False)
 

@@ -29,6 +29,8 @@ def recover(state: RemediationState | None, command: Recover, context: Context) 
         "lost": lost,
         "quarantined": list(command.quarantined[:_LINES_KEPT]),
     } | ({"source": command.source} if command.source else {})
+    if command.missing:
+        facts["missing"] = _few(command.missing)
     return Transition(
         state=revise(
             state,
@@ -39,6 +41,13 @@ def recover(state: RemediationState | None, command: Recover, context: Context) 
         result={"iteration": state.iteration, "lost": lost},
         facts=facts,
     )
+
+
+def _few(spans: tuple[tuple[int, int], ...]) -> list[list[int]]:
+    """Return *spans*, those beyond the limit as one: what is in between may be there."""
+    kept = [list(span) for span in spans[:_LINES_KEPT]]
+    kept[-1][1] = spans[-1][1]
+    return kept
 
 
 def _told(lines: tuple[str, ...], context: Context) -> list[str]:

@@ -1,0 +1,173 @@
+"""Reading the records of tasks where they stand, to tell whether they are those that were written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
+
+from mendloop.core.codec import decode_head, decode_part
+from mendloop.core.commits import ChunkBody
+from mendloop.core.errors import (
+    DeserializationError,
+    RevisionConflict,
+    StateError,
+    StateNotFound,
+)
+from mendloop.core.evidence import members_of
+from mendloop.core.model import ChunkRef, Commit, RemediationState
+from mendloop.core.names import CHUNK, HEAD, chunk_key, head_name, task_of_head
+from mendloop.core.sealing import sealed_key
+from mendloop.core.shelf import Row
+from mendloop.core.verifying import HEAD_PLACE, Examination, Flaw, FlawKind, Placed, Verdict
+from mendloop.stores.paging import documents
+from mendloop.stores.port import Document, Store
+
+__all__ = ["Auditor"]
+
+_TRIES = 20
+_HEADS_A_PAGE = 8
+_CHUNKS_A_PAGE = 4
+
+
+class Auditor:
+    """Compares the records of the tasks in one store with their chains; it writes nothing."""
+
+    def __init__(self, store: Store) -> None:
+        """Read from *store*."""
+        self._store = store
+
+    async def verify(self, task_id: str) -> Verdict:
+        """
+        See `mendloop.records.Records.verify_records`.
+
+        Raises:
+            StateNotFound: Nothing is stored of the task.
+            RevisionConflict: The task did not stand still for long enough.
+        """
+        return await self._stand_still(task_id, await self._head_of(task_id))
+
+    async def verify_all(self) -> AsyncGenerator[Verdict, None]:
+        """See `mendloop.records.Records.verify_all_records`."""
+        known: set[str] = set()
+        async for document in documents(self._store, HEAD, limit=_HEADS_A_PAGE):
+            task_id = task_of_head(document.key)
+            if task_id is not None:
+                known.add(task_id)
+                with suppress(StateNotFound):  # it may have gone meanwhile
+                    yield await self._stand_still(task_id, document)
+        async for document in documents(self._store, CHUNK, limit=_CHUNKS_A_PAGE):
+            task_id = document.labels.get("task-id", "")
+            if task_id and task_id not in known:
+                known.add(task_id)
+                with suppress(StateNotFound):
+                    yield await self.verify(task_id)
+
+    async def _head_of(self, task_id: str) -> Document | None:
+        return await self._store.get(HEAD, head_name(task_id))
+
+    async def _stand_still(self, task_id: str, head: Document | None) -> Verdict:
+        """Examine what is stored of one moment: what is wrong may be a write that is under way."""
+        for _ in range(_TRIES):
+            verdict = await self._examine(task_id, head)
+            again = head if verdict.is_sound else await self._head_of(task_id)
+            if (again and again.revision) == (head and head.revision):
+                return verdict
+            head = again
+        raise RevisionConflict(
+            f"task {task_id} is written all the time: try again", task_id=task_id
+        )
+
+    async def _examine(self, task_id: str, head: Document | None) -> Verdict:
+        if head is None:
+            if not await self._has_history(task_id):
+                raise StateNotFound(task_id=task_id)
+            return _gone(task_id, "its state is gone, and a history of it is there")
+        try:
+            state = decode_head(task_id, head.body)
+        except StateError as error:
+            flaw = Flaw(kind=FlawKind.UNREADABLE, what=str(error))
+            return Verdict(task_id=task_id, flaws=(flaw,))
+        if not state.mendloop:
+            if await self._has_history(task_id):
+                return _gone(task_id, "another program wrote its state anew, without its records")
+            note = "another program wrote it, and keeps no records"
+            return Verdict(task_id=task_id, notes=(note,))
+        if state.ledger.deleted is not None and state.ledger.deleted.is_final:
+            note = "its removal has begun, and not all of its records are there any more"
+            return Verdict(task_id=task_id, notes=(note,))
+        return await self._examine_records(state)
+
+    async def _has_history(self, task_id: str) -> bool:
+        page = await self._store.list(CHUNK, labels={"task-id": task_id}, limit=1)
+        return bool(page.documents)
+
+    async def _examine_records(self, state: RemediationState) -> Verdict:
+        ledger = state.ledger
+        examination = Examination(state)
+        for ref in ledger.sealed:
+            await self._take_older(examination, state, ref)
+        tail = (ledger.log.tail,) if ledger.log.tail else ()
+        for pointer in (*ledger.log.chunks, *tail):
+            key = sealed_key(state.task_id, ledger.incarnation, pointer)
+            body = await self._sealed(examination, key, pointer.digest, pointer.first, pointer.last)
+            rows = _placed(_rows_of(state.task_id, body))
+            examination.take(key, pointer.first, pointer.last, rows)
+        commits = [Placed(commit.number, commit) for commit in ledger.commits]
+        first = commits[0].number if commits else ledger.commit + 1
+        examination.take(HEAD_PLACE, first, ledger.commit, commits)
+        return examination.verdict()
+
+    async def _take_older(
+        self, examination: Examination, state: RemediationState, ref: ChunkRef
+    ) -> None:
+        """Take in what schema 1 sealed: chunks of commits, or of pointers to such chunks."""
+        key = chunk_key(state.task_id, state.ledger.incarnation, ref.first, ref.digest)
+        body = await self._sealed(examination, key, ref.digest, ref.first, ref.last)
+        chunk: ChunkBody | None = None
+        with suppress(DeserializationError):
+            chunk = decode_part(ChunkBody, body)
+        if chunk is not None and ref.depth:
+            for inner in chunk.chunks:
+                await self._take_older(examination, state, inner)
+            return
+        commits = chunk.commits if chunk is not None else ()
+        rows = [Placed(commit.number, commit) for commit in commits]
+        examination.take(key, ref.first, ref.last, rows)
+
+    async def _sealed(
+        self, examination: Examination, key: str, digest: str, first: int, last: int
+    ) -> bytes:
+        """Read a sealed document; b"" where there is none. What is wrong with it is taken in."""
+        document = await self._store.get(CHUNK, key)
+        body = b"" if document is None else document.body
+        if document is not None and hashlib.sha256(body).hexdigest() != digest:
+            what = f"the document of records {first} to {last} is not as it was sealed"
+            examination.add(
+                Flaw(kind=FlawKind.CHANGED, what=what, place=key, first=first, last=last)
+            )
+        return body
+
+
+def _gone(task_id: str, what: str) -> Verdict:
+    advice = f"`mendloop doctor {task_id}` says what is left"
+    return Verdict(task_id=task_id, flaws=(Flaw(kind=FlawKind.MISSING, what=f"{what}; {advice}"),))
+
+
+def _rows_of(task_id: str, body: bytes) -> list[Row]:
+    """The rows of a sealed document, as far as it is whole, in the order in which they stand."""
+    rows: list[Row] = []
+    with suppress(DeserializationError):
+        for member in members_of(task_id, body) if body else ():
+            rows += member.rows
+    return rows
+
+
+def _placed(rows: Iterable[Row]) -> list[Placed]:
+    placed = []
+    for row in rows:
+        commit: Commit | None = None
+        with suppress(DeserializationError):
+            commit = decode_part(Commit, row.content)
+        placed.append(Placed(row.number, commit))
+    return placed

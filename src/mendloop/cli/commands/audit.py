@@ -1,0 +1,144 @@
+"""`mendloop audit`."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+
+from mendloop.cli.exit_codes import ExitCode
+from mendloop.cli.options import shared_options
+from mendloop.cli.session import Session
+
+if TYPE_CHECKING:
+    from mendloop.core.model import Chain, Commit
+    from mendloop.core.records import Record
+    from mendloop.core.verifying import Verdict
+    from mendloop.manager import StateManager
+
+__all__ = ["audit"]
+
+
+def _check_task(_context: click.Context, _parameter: click.Parameter, task_id: str) -> str:
+    from mendloop.core.names import check_task_id
+
+    return check_task_id(task_id) if task_id else ""
+
+
+@click.command
+@click.argument("task_id", metavar="[TASK]", default="", callback=_check_task)
+@click.option(
+    "--verify", is_flag=True, help="Tell whether the records are those that were written."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Commits a page."
+)
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="COMMIT",
+    help="Begin after the commit of this number.",
+)
+@shared_options
+@click.pass_obj
+def audit(session: Session, task_id: str, *, verify: bool, limit: int, after: int) -> int:
+    """
+    Show who changed a task, when, from where and what, a page at a time, oldest first.
+
+    With --verify the records are compared with the chain that they hang on, those of all tasks if
+    none is named. The exit code is 17 where one was changed, taken out or moved.
+    """
+    if verify:
+        return _verify(session, task_id)
+    if not task_id:
+        raise click.UsageError("name the task, or compare all of them with --verify")
+    return _show_records(session, task_id, limit=limit, after=after)
+
+
+def _show_records(session: Session, task_id: str, *, limit: int, after: int) -> int:
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit
+    from mendloop.core.records import records_of
+
+    async def read(manager: StateManager) -> tuple[Chain | None, list[Commit]]:
+        state = await manager.require_state(task_id)
+        page: list[Commit] = []
+        async with contextlib.aclosing(manager.commits(state, after=after)) as commits:
+            async for commit in commits:
+                page.append(commit)
+                if len(page) > limit:
+                    break
+        return state.ledger.chain, page
+
+    chain, page = with_manager(session, read)
+    commits = page[:limit]
+    following = commits[-1].number if len(page) > limit else None
+    records = [record for commit in commits for record in records_of(task_id, commit)]
+    data = {"task_id": task_id, "records": records, "chain": chain, "next_after": following}
+    emit(session, data, lambda: _print_records(session, task_id, records, following))
+    return ExitCode.OK
+
+
+def _print_records(
+    session: Session, task_id: str, records: list[Record], following: int | None
+) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import print_line, print_table
+    from mendloop.cli.story import sentence
+
+    rows = [
+        [
+            f"{record.from_commit} -> {record.to_commit}",
+            words.local_time(record.at),
+            record.by,
+            record.door,
+            record.op_id,
+            sentence(record),
+            record.link,
+        ]
+        for record in records
+    ]
+    if not rows:
+        print_line("no records")
+        return
+    print_table(session, ["commit", "when", "by", "door", "operation", "what", "link"], rows)
+    if following is not None:
+        print_line(f"more: `mendloop audit {task_id} --after {following}{session.store_option}`")
+
+
+def _verify(session: Session, task_id: str) -> int:
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit
+
+    async def verify(manager: StateManager) -> list[Verdict]:
+        if task_id:
+            return [await manager.verify_records(task_id)]
+        return [verdict async for verdict in manager.verify_all_records()]
+
+    verdicts = with_manager(session, verify)
+    emit(session, {"tasks": verdicts}, lambda: _print_verdicts(session, verdicts))
+    is_sound = all(verdict.is_sound for verdict in verdicts)
+    return ExitCode.OK if is_sound else ExitCode.UNSOUND
+
+
+def _print_verdicts(session: Session, verdicts: list[Verdict]) -> None:
+    from mendloop.cli.printing import print_line, print_table
+
+    for verdict in verdicts:
+        how = "sound" if verdict.is_sound else f"{len(verdict.flaws)} flaws"
+        chain = f", the chain ends with {verdict.head}" if verdict.head else ""
+        print_line(f"{verdict.task_id}: {how}, {verdict.records} records{chain}")
+        for note in verdict.notes:
+            print_line(f"{verdict.task_id}: {note}")
+    flaws = [
+        [verdict.task_id, flaw.kind, flaw.place, flaw.what]
+        for verdict in verdicts
+        for flaw in verdict.flaws
+    ]
+    if flaws:
+        print_line()
+        print_table(session, ["task", "flaw", "place", "what"], flaws)
+    if not verdicts:
+        print_line("no tasks")
