@@ -99,7 +99,7 @@ async def test_what_fails_of_the_housekeeping_holds_up_nothing_else(file: Sqlite
         async with StateManager(store) as manager:
             house = Housekeeping(
                 manager,
-                MeasuredStore(store, metrics),
+                MeasuredStore(store, metrics, at_once=4),
                 TaskWatch(manager, clock, metrics.recovered),
                 name="a",
                 metrics=metrics,

@@ -38,6 +38,10 @@ _log = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 10.0
 
+_FIRST_AT_ONCE = 32
+_LATER_AT_ONCE = 4
+"""What is processed asks little at once, so that a delivery does not wait behind it to be stored."""
+
 
 class Address(msgspec.Struct, frozen=True):
     """Where to listen; port 0 lets the system choose."""
@@ -88,7 +92,8 @@ class Service:
         self._clock = clock
         self._settings = settings
         self.metrics = metrics
-        measured = MeasuredStore(store, metrics)
+        first = MeasuredStore(store, metrics, at_once=_FIRST_AT_ONCE)
+        measured = MeasuredStore(store, metrics, at_once=_LATER_AT_ONCE)
         self._manager = StateManager(
             measured,
             by=f"mendloop@{name}",
@@ -98,8 +103,8 @@ class Service:
         )
         self._tasks = TaskWatch(self._manager, clock, metrics.recovered)
         metrics.registry.register(TaskCounts(self._tasks.counts))
-        self.health = Health(measured, self._tasks, clock=clock)
-        self._queue = DeliveryQueue(measured, clock=clock)
+        self.health = Health(first, self._tasks, clock=clock)
+        self._queue = DeliveryQueue(first, measured, clock=clock)
         made_with = Settings(max_iterations=settings.tasks.max_iterations)
         self._works: dict[str, Process] = {
             FeedbackDoor.name: FeedbackWork(self._manager, made_with).process,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
 
 from mendloop.core.errors import StateError
 from mendloop.service.metrics import Metrics
@@ -19,10 +20,19 @@ _T = TypeVar("_T")
 class MeasuredStore:
     """A `mendloop.stores.port.Store` that tells how long each request took and how it ended."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
-        """Wrap *store*; to close this is to close it."""
+    def __init__(self, store: Store, metrics: Metrics, *, at_once: int) -> None:
+        """
+        Wrap *store*; to close this is to close it.
+
+        Args:
+            store: That is asked.
+            metrics: That are told.
+            at_once: So many requests are under way at most, and the others wait: whoever asks the
+                same store beside them is not behind all of them.
+        """
         self._store = store
         self._metrics = metrics
+        self._room = asyncio.Semaphore(at_once)
 
     async def get(self, kind: str, key: str) -> Document | None:
         """See `mendloop.stores.port.Store.get`."""
@@ -95,7 +105,14 @@ class MeasuredStore:
         """See `mendloop.stores.port.Store.close`."""
         await self._store.close()
 
-    async def _measured(self, request: str, answer: Awaitable[_T]) -> _T:
+    async def _measured(self, request: str, answer: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            async with self._room:
+                return await self._timed(request, answer)
+        finally:
+            answer.close()  # whoever is cancelled while it waits has asked nothing
+
+    async def _timed(self, request: str, answer: Awaitable[_T]) -> _T:
         begun_seconds = time.monotonic()
         outcome = "ok"
         try:

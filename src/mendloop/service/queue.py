@@ -34,7 +34,7 @@ __all__ = ["Batch", "DeliveryQueue", "Item", "queued_at", "read_batch"]
 _BATCH_ITEMS = 256
 _BATCH_BYTES = 512 * 1024
 _BATCHES_A_PAGE = 50
-_FRESH_BATCHES = 64
+_FRESH_BYTES = 32 * 1024 * 1024
 _TRIES = 4
 _PAUSE_SECONDS = 0.05
 
@@ -82,16 +82,24 @@ class DeliveryQueue:
     done with it has to be the same when it is done twice.
     """
 
-    def __init__(self, store: Store, *, clock: Clock) -> None:
-        """Use *store*, which stays the caller's to close."""
+    def __init__(self, store: Store, later: Store, *, clock: Clock) -> None:
+        """
+        Keep them in a store, which stays the caller's to close.
+
+        Args:
+            store: What came in is written to it.
+            later: The same store, for what nobody waits for.
+            clock: The time.
+        """
         self._store = store
+        self._later = later
         self._clock = clock
         self._name = secrets.token_hex(4)
         self._count = 0
         self._waiting: deque[_Waiting] = deque()
         self._writing: asyncio.Task[None] | None = None
-        # Of more than these the oldest are forgotten here: they are stored, and found again.
-        self._fresh: deque[Batch] = deque(maxlen=_FRESH_BATCHES)
+        self._fresh: deque[Batch] = deque()
+        self._fresh_bytes = 0
         self._has_fresh = asyncio.Event()
 
     async def put(self, door: str, content: bytes) -> str:
@@ -125,11 +133,11 @@ class DeliveryQueue:
         while not self._fresh:
             self._has_fresh.clear()
             await self._has_fresh.wait()
-        return self._fresh.popleft()
+        return self._take_fresh()
 
     def stored(self) -> AsyncGenerator[Document, None]:
         """Yield all that is queued, oldest first."""
-        return documents(self._store, QUEUE, limit=_BATCHES_A_PAGE)
+        return documents(self._later, QUEUE, limit=_BATCHES_A_PAGE)
 
     async def settle(self, batch: Batch, left: tuple[Item, ...]) -> Batch | None:
         """
@@ -140,11 +148,11 @@ class DeliveryQueue:
         """
         try:
             if not left:
-                await self._store.delete(batch.document)
+                await self._later.delete(batch.document)
                 return None
             if left == batch.items:
                 return batch
-            document = await self._store.replace(
+            document = await self._later.replace(
                 batch.document, msgspec.json.encode(left), fields=_fields(left)
             )
             return Batch(document, left)
@@ -171,10 +179,21 @@ class DeliveryQueue:
                 for waiting in taken:
                     if not waiting.stored.done():
                         waiting.stored.set_result(None)
-                self._fresh.append(batch)
-                self._has_fresh.set()
+                self._keep_fresh(batch)
         finally:
             self._writing = None
+
+    def _keep_fresh(self, batch: Batch) -> None:
+        self._fresh.append(batch)
+        self._fresh_bytes += len(batch.document.body)
+        while self._fresh_bytes > _FRESH_BYTES:
+            self._take_fresh()  # it is forgotten here, but it is stored, and found again
+        self._has_fresh.set()
+
+    def _take_fresh(self) -> Batch:
+        batch = self._fresh.popleft()
+        self._fresh_bytes -= len(batch.document.body)
+        return batch
 
     def _take(self) -> list[_Waiting]:
         taken: list[_Waiting] = []
