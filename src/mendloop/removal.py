@@ -20,7 +20,7 @@ from mendloop.core.errors import (
     StateNotFound,
 )
 from mendloop.core.model import Ledger, RemediationState
-from mendloop.core.names import CHUNK, HEAD, chunk_prefix, head_name
+from mendloop.core.names import CHUNK, HEAD, chunk_prefix, head_name, task_of_chunk
 from mendloop.core.quarantine import MADE_AT
 from mendloop.core.sealing import commit_of
 from mendloop.crashpoints import reach
@@ -106,10 +106,14 @@ async def remove_document(store: Store, document: Document) -> None:
 
 
 async def chunks_by_task(store: Store) -> AsyncIterator[tuple[str, list[Document]]]:
-    """Yield every task that has chunks, with the chunks; one of an odd name may come in parts."""
+    """
+    Yield every task that has chunks, with the chunks; one of an odd name may come in parts.
+
+    Whose they are is told by their names, which nobody can change; else by a label.
+    """
     task_id, chunks = "", list[Document]()
     async for document in documents(store, CHUNK, limit=LARGE_A_PAGE):
-        owner = document.labels.get("task-id", "")
+        owner = task_of_chunk(document.key) or document.labels.get("task-id", "")
         if owner != task_id and chunks:
             yield task_id, chunks
             chunks = []

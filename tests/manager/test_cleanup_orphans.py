@@ -174,6 +174,33 @@ async def test_a_dry_run_notes_nothing_of_a_history_without_its_state(
     assert left == await documents(store)
 
 
+@pytest.mark.parametrize("label", [{}, {"task-id": "u"}], ids=["stripped", "of another task"])
+async def test_whose_a_chunk_is_stands_in_its_name(
+    label: dict[str, str], store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """Other hands changed the labels: what is left over goes, what counts stays, whoever else goes."""
+    clock = SteppedClock()
+    keeper = manage(store, clock=clock)
+    await end_task(keeper, "u", findings=100)
+    await keeper.delete("u", reason="x")
+    await manager.create_task("t")
+    await fill(manager, 0)
+    before = {key for _, key, _ in await documents(store, CHUNK) if "task-t-" in key}
+    with pytest.raises(StoreFull):
+        await fill(manage(FaultyStore(store, in_turn([FULL]))), 60)
+    for chunk in (await store.list(CHUNK)).documents:
+        if "task-t-" in chunk.key:
+            await store.delete(chunk)
+            await store.create(CHUNK, chunk.key, chunk.body, labels=label)
+    clock.pass_seconds(2 * DAY_SECONDS)
+    report = await keeper.cleanup_old_states()
+
+    assert (["u"], []) == (report.removed, report.failures)
+    assert 0 < report.orphans
+    assert before == {key for _, key, _ in await documents(store, CHUNK)}
+    assert [f"c{n}" for n in range(60)] == await names(manage(store))
+
+
 async def test_chunks_stay_with_a_task_that_can_be_restored(
     store: FaultyStore, manager: StateManager
 ) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "head_name",
     "started_iteration",
     "started_key",
+    "task_of_chunk",
     "task_of_head",
 ]
 
@@ -50,6 +51,7 @@ TASK_ID_LIMIT = 63
 """In characters: a task id is a Kubernetes label value, and those end at 63."""
 
 _STARTED = re.compile(r"iteration_(0|[1-9][0-9]{0,9})_started")
+_CHUNK = re.compile(r"task-(.+)-history-[0-9a-f]{16}-[0-9]{10}-[0-9a-f]{16}")
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 """An RFC 1123 subdomain, but for its length."""
 
@@ -102,6 +104,12 @@ def chunk_key(task_id: str, incarnation: str, first: int, digest: str) -> str:
 def chunk_prefix(task_id: str, incarnation: str) -> str:
     """What the keys of all sealed chunks of one incarnation of a task begin with."""
     return f"task-{task_id}-history-{incarnation}-"
+
+
+def task_of_chunk(key: str) -> str | None:
+    """The task whose sealed chunk has this key, or None where the key does not tell."""
+    found = _CHUNK.fullmatch(key)
+    return found[1] if found else None
 
 
 def started_key(iteration: int) -> str:
