@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,13 +23,13 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 from plain_model import Answer, PlainModel
 from spec_reader import read_state
-from states import entry, holder
+from states import NOW, entry, holder
 
 from mendloop.core import commands
 from mendloop.core.commands import Command
 from mendloop.core.errors import StateError
 from mendloop.core.model import Finding, Ledger, RemediationState, Settings
-from mendloop.core.vocabulary import StepKind, StopReason
+from mendloop.core.vocabulary import CommentEvent, StepKind, StopReason
 from mendloop.kube.access import load_access
 from mendloop.manager import StateManager
 from mendloop.stores.configmap import open_configmaps
@@ -43,6 +44,18 @@ _LIMITS = st.none() | st.integers(0, 12)
 _MANAGERS = st.integers(0, 1)
 _MISSES = st.sampled_from([0, 0, 0, 0, 1, -1])
 """Mostly the generation that holds; now and then another."""
+_Told = tuple[str, str, CommentEvent]
+_HEARD: st.SearchStrategy[tuple[str, int, _Told | None]] = st.tuples(
+    st.sampled_from(["", "a1", "b2"]),
+    st.integers(0, 1),
+    st.none()
+    | st.tuples(
+        st.sampled_from(["d1", "d1", "d2"]),
+        st.sampled_from(["one", "two"]),
+        st.sampled_from(["created", "edited", "edited", "deleted"]).map(CommentEvent),
+    ),
+)
+"""A commit, a minute, and a comment: or None where the commit is the tip."""
 _ABANDONED = st.none() | st.integers(0, 1)
 
 
@@ -131,6 +144,22 @@ class SideBySide(RuleBasedStateMachine):
         made = tuple(entry(name, description=text) for name, text in entries)
         command = commands.AppendFeedback(entries=made)
         self._ask(which, task_id, "append", command, entries=entries)
+
+    @rule(which=_MANAGERS, task_id=_TASKS, heard=st.lists(_HEARD, min_size=1, max_size=6))
+    def hear(self, which: int, task_id: str, heard: list[tuple[str, int, _Told | None]]) -> None:
+        """What a forge says, late and in any order: which commit is the tip, what became of a comment."""
+        for commit, minute, told in heard:
+            at = NOW + timedelta(minutes=minute)
+            if told is None:
+                tip = commands.RecordTip(commit=commit or "a1", at=at)
+                self._ask(which, task_id, "tip", tip, commit=tip.commit, minute=minute)
+                continue
+            name, text, event = told
+            comment = commands.RecordComment(
+                entry=entry(name, description=text), event=event, at=at, commit=commit
+            )
+            self._ask(which, task_id, "comment", comment, told=told, minute=minute, commit=commit)
+            self.compare()
 
     @rule(which=_MANAGERS, task_id=_TASKS)
     def pause(self, which: int, task_id: str) -> None:
@@ -307,6 +336,7 @@ def _plain(state: RemediationState) -> dict[str, Any]:
         "paused": ledger.pause is not None,
         "reason": None if ledger.stop_reason is None else str(ledger.stop_reason),
         "findings": findings,
+        "tip": ledger.tips[-1].commit if ledger.tips else None,
         "metadata": {k: v for k, v in state.metadata.items() if len(k) == 1},
         "holder": ledger.lease.holder.token if ledger.lease.holder else None,
         "generation": ledger.lease.generation,

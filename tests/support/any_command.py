@@ -11,7 +11,7 @@ from states import NOW, entry, holder
 from mendloop.core import commands
 from mendloop.core.model import Settings
 from mendloop.core.run import Child
-from mendloop.core.vocabulary import Life, StepKind, StopReason
+from mendloop.core.vocabulary import CommentEvent, Life, StepKind, StopReason
 
 __all__ = ["COMMANDS"]
 
@@ -43,6 +43,15 @@ COMMANDS: st.SearchStrategy[commands.Command] = st.one_of(
             st.builds(entry, st.sampled_from(["", "a", "b"]), description=st.text(max_size=5)),
             max_size=3,
         ).map(tuple),
+        commit=st.sampled_from(["", "a1", "b2", "none"]),
+    ),
+    st.builds(
+        commands.RecordComment,
+        entry=st.builds(
+            entry, st.sampled_from(["", " ", "a", "b"]), description=st.text(max_size=5)
+        ),
+        event=st.sampled_from(CommentEvent),
+        at=st.sampled_from([NOW, NOW + timedelta(days=1)]),
         commit=st.sampled_from(["", "a1", "b2", "none"]),
     ),
     st.builds(

@@ -21,6 +21,8 @@ class PlainModel:
     def __init__(self) -> None:
         self.tasks: dict[str, dict[str, Any]] = {}
         self._answers: dict[str, tuple[str, Answer]] = {}
+        self._tips: dict[str, dict[str, int]] = {}
+        self._versions: dict[tuple[str, str], dict[str, Any]] = {}
 
     def ask(self, task_id: str, name: str, op_id: str, **asked: Any) -> Answer:
         """Answer one operation; one that left a record is answered from it ever after."""
@@ -44,6 +46,7 @@ class PlainModel:
             "reason": None,
             "findings": {},
             "metadata": {},
+            "tip": None,
             "holder": None,
             "generation": 0,
             "renewals": 0,
@@ -97,6 +100,39 @@ class PlainModel:
             task["findings"][name] = [text, False]
         task["commit"] += bool(counts["new"] or counts["edited"])
         return "ok", counts | {"ids": [name for name, _ in entries]}
+
+    def _tip(self, task_id: str, commit: str, minute: int) -> Answer:
+        if task_id not in self.tasks:
+            return "StateNotFound", None
+        task, tips = self.tasks[task_id], self._tips.setdefault(task_id, {})
+        before = sorted(tips, key=lambda tip: (tips[tip], tip))
+        tips[commit] = max(minute, tips.get(commit, minute))
+        after = sorted(tips, key=lambda tip: (tips[tip], tip))
+        task |= {"tip": after[-1], "commit": task["commit"] + (before != after)}
+        return "ok", {"tip": after[-1], "is_moved": before[-1:] != after[-1:]}
+
+    def _comment(
+        self, task_id: str, told: tuple[str, str, str], minute: int, commit: str
+    ) -> Answer:
+        if task_id not in self.tasks:
+            return "StateNotFound", None
+        task = self.tasks[task_id]
+        name, text, event = told
+        is_old = commit in self._tips.get(task_id, {}) and commit != task["tip"]
+        rank = (event == "deleted", minute, event != "created", text)
+        known = self._versions.get((task_id, name))
+        if known is not None and (known["rank"][0] or rank <= known["rank"]):
+            return "ok", {"id": name, "is_changed": False}
+        is_outdated = is_old
+        if known is not None:
+            is_same = task["findings"][name][0] == text
+            is_waiting = is_old or is_same or not commit
+            is_outdated = known["is_outdated"] and is_waiting
+        is_gone = is_outdated or event == "deleted"
+        self._versions[task_id, name] = {"rank": rank, "is_outdated": is_outdated}
+        task["findings"][name] = [text, is_gone]
+        task["commit"] += 1
+        return "ok", {"id": name, "is_changed": True}
 
     def _pause(self, task_id: str) -> Answer:
         if task_id not in self.tasks:
