@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -34,13 +34,18 @@ class Replica:
     """
 
     def __init__(
-        self, name: str, arguments: list[str], folder: Path, env: Mapping[str, str]
+        self,
+        name: str,
+        arguments: list[str],
+        folder: Path,
+        env: Mapping[str, str],
+        program: Sequence[str] = (sys.executable, "-m", "mendloop"),
     ) -> None:
         self.name = name
         self.log_path = folder / f"{name}.log"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mendloop", "serve", "--name", name, *arguments],
+                [*program, "serve", "--name", name, *arguments],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env=dict(env),
