@@ -45,6 +45,7 @@ def everything() -> dict[str, Any]:
         "monitoring": {
             "labels": {"release": "prometheus"},
             "serviceMonitor": {"enabled": True, "interval": "15s"},
+            "prometheusRule": {"enabled": True},
         },
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],
