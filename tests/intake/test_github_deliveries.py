@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,6 @@ from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.intake.github.deliveries import Delivery, Ignored, Says
 from mendloop.intake.github.findings import entry_of
 from mendloop.intake.github.reduction import reduce
-
-_NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def _reduced(event: str, payload: Any) -> Delivery:
@@ -45,7 +43,7 @@ def test_what_github_publishes_is_read(data: Path) -> None:
 def test_a_marked_review_becomes_an_entry_with_its_type_and_severity() -> None:
     """The format's own words decide; the entry is named by the review."""
     delivery = _reduced("pull_request_review", review())
-    entry = entry_of(delivery, received_at=_NOW)
+    entry = entry_of(delivery)
 
     assert (Severity.HIGH, IssueType.BUG) == (entry.severity, entry.issue_type)
     assert "github:9:review:21" == entry.pr_comment_id

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from mendloop.config import parse_duration
 from mendloop.core import commands
 from mendloop.core.errors import StateNotFound, ValidationError
+from mendloop.core.lives import finding_of
 from mendloop.core.model import FeedbackEntry, Settings
 from mendloop.core.vocabulary import CommentEvent, Life
 from mendloop.findings import Which
@@ -36,9 +37,6 @@ __all__ = ["GithubWork"]
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
-
-_UNTOLD = datetime.fromtimestamp(0, UTC)
-"""Stands for a time that GitHub did not tell: the same whenever the delivery is sent again."""
 
 _NEW_ACTIONS = frozenset({"created", "submitted", "completed"})
 _WITHDRAWN_TEXT = "a comment that is not there any more"
@@ -71,8 +69,8 @@ class GithubWork:
         if not named.task_id:
             raise ValidationError(named.problem)
         manager = self._manager.acting_for(f"github:{delivery.actor.login}", door=GithubDoor.name)
-        one = _One(manager, named.task_id, delivery, item.received_at)
-        is_fresh = item.received_at - one.written_at <= self._max_age
+        one = _One(manager, named.task_id, delivery)
+        is_fresh = item.received_at - delivery.updated_at <= self._max_age
         try:
             return await self._do(one, is_fresh=is_fresh)
         except StateNotFound:
@@ -80,13 +78,13 @@ class GithubWork:
 
     async def _do(self, one: _One, *, is_fresh: bool) -> str:
         says = one.delivery.says
-        if says is Says.APPROVED:
-            await one.record_tip()
-            return await one.approve()
         if says is Says.HEAD:
             return await one.record_tip()
         if not is_fresh and says is not Says.WITHDRAWN:
             return "stale"
+        if says is Says.APPROVED:
+            await one.record_tip()
+            return await one.approve()
         if says in {Says.FINDING, Says.WITHDRAWN}:
             await self._made(one, one.record, may_make=is_fresh)
         if one.delivery.command is not None and is_fresh:
@@ -103,24 +101,16 @@ class GithubWork:
 class _One:
     """One delivery, and the task that it is about."""
 
-    def __init__(
-        self, manager: StateManager, task_id: str, delivery: Delivery, received_at: datetime
-    ) -> None:
+    def __init__(self, manager: StateManager, task_id: str, delivery: Delivery) -> None:
         self.manager = manager
         self.task_id = task_id
         self.delivery = delivery
-        self._received_at = received_at
-        self._said_at = delivery.updated_at or delivery.created_at
-
-    @property
-    def written_at(self) -> datetime:
-        """When what is told was written, or last changed; when it came, where that is not told."""
-        return self._said_at or self._received_at
 
     async def record_tip(self) -> str:
         """Say which commit the pull request stands at."""
-        if self.delivery.head_sha and self._said_at is not None:
-            await self.manager.record_tip(self.task_id, self.delivery.head_sha, at=self._said_at)
+        delivery = self.delivery
+        if delivery.head_sha:
+            await self.manager.record_tip(self.task_id, delivery.head_sha, at=delivery.updated_at)
         return "done"
 
     async def record(self) -> None:
@@ -132,13 +122,13 @@ class _One:
             self.task_id,
             entry,
             event,
-            at=self._said_at or _UNTOLD,
+            at=self.delivery.updated_at,
             by=self.delivery.actor.login,
             commit=self.delivery.commit,
         )
 
     def _entry(self) -> FeedbackEntry:
-        entry = entry_of(self.delivery, received_at=self._said_at or _UNTOLD)
+        entry = entry_of(self.delivery)
         if entry.description.strip():
             return entry
         return msgspec.structs.replace(entry, description=_WITHDRAWN_TEXT)
@@ -152,7 +142,12 @@ class _One:
         return CommentEvent.CREATED if is_new else CommentEvent.EDITED
 
     async def approve(self) -> str:
-        """Resolve what the reviewer's own reviews had asked for; approving an older commit does nothing."""
+        """
+        Resolve what the reviewer's own reviews had asked for until then.
+
+        Approving an older commit does nothing, and no approval speaks of what came after it: it may
+        be sent again at any time.
+        """
         delivery = self.delivery
         if delivery.commit and delivery.head_sha and delivery.commit != delivery.head_sha:
             return "stale"
@@ -177,11 +172,18 @@ class _One:
                 self.task_id, which, limit=_FINDINGS_A_PAGE, cursor=cursor
             )
             for entry in page.entries:
-                if entry.pr_comment_id.startswith(prefix):
+                if entry.pr_comment_id.startswith(prefix) and not self._is_later(entry):
                     yield entry.pr_comment_id
             cursor = page.cursor
             if cursor is None:
                 return
+
+    def _is_later(self, entry: FeedbackEntry) -> bool:
+        """Whether a finding was said so, or opened again by a person, after this was written."""
+        finding = finding_of(entry)
+        said_at = finding.comment.said_at if finding.comment is not None else entry.timestamp
+        reopened = [change.at for change in finding.lives if change.life is Life.REOPENED]
+        return max([said_at, *reopened]) > self.delivery.updated_at
 
     async def obey(self) -> None:
         """Do what the comment orders, once."""

@@ -92,6 +92,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         association: How the author stands to the repository: OWNER, MEMBER, COLLABORATOR and
             others; "NONE" where GitHub tells nothing.
         actor: Who did what happened: edited, deleted or dismissed it.
+        updated_at: When it was last changed: what is older never replaces what is newer.
         title: The name of a check, or "".
         state: Of a review, or the conclusion of a check, in lower case; else "".
         text: What was written, without the line of the command.
@@ -99,8 +100,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         line: The line, or 0.
         position: The line's place in the diff, or 0.
         in_reply_to: The `source_id` of the comment that it answers, or "".
-        created_at: When it was written.
-        updated_at: When it was last changed: what is older never replaces what is newer.
+        created_at: When it was written, or None where the event does not tell it.
         command: What it orders; only in what is new.
         warning: What could not be taken, in words that are safe to log, or "".
     """
@@ -114,6 +114,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     repository_id: int
     author: Person
     actor: Person
+    updated_at: datetime
     pull_request: int = 0
     labels: tuple[str, ...] = ()
     branch: str = ""
@@ -128,7 +129,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     position: int = 0
     in_reply_to: str = ""
     created_at: datetime | None = None
-    updated_at: datetime | None = None
     command: Command | None = None
     warning: str = ""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from mendloop.core.model import FeedbackEntry, Finding
 from mendloop.core.vocabulary import PERSON, IssueType, Severity
 from mendloop.intake.comments import read_comment
@@ -15,17 +13,12 @@ _CHECK_NOTE = "a check tells neither severity nor type: Medium and Bug assumed"
 _NO_MARKER_NOTE = 'it is not in the format "Required Changes": Medium and Bug assumed'
 
 
-def entry_of(delivery: Delivery, *, received_at: datetime) -> FeedbackEntry:
-    """
-    Make a finding of a delivery that says one.
-
-    Args:
-        received_at: Stands for the time where the delivery tells none.
-    """
+def entry_of(delivery: Delivery) -> FeedbackEntry:
+    """Make a finding of a delivery that says one."""
     comment = None if delivery.title else read_comment(delivery.text)
     note = _CHECK_NOTE if delivery.title else _NO_MARKER_NOTE
     return FeedbackEntry(
-        timestamp=delivery.created_at or received_at,
+        timestamp=delivery.created_at or delivery.updated_at,
         author=delivery.author.login,
         severity=comment.severity if comment else Severity.MEDIUM,
         issue_type=comment.issue_type if comment else IssueType.BUG,

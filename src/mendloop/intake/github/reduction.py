@@ -26,7 +26,6 @@ from mendloop.intake.github.payloads import (
     Account,
     CheckRun,
     CheckRunEvent,
-    Comment,
     IssueCommentEvent,
     Label,
     Payload,
@@ -103,8 +102,8 @@ def _review(body: bytes) -> Delivery | Ignored:
         ordered=ordered,
         state=kept_word(state),
         commit=kept_word(review.commit_id),
-        created_at=_utc(review.submitted_at),
-        updated_at=_utc(updated_at),
+        created_at=review.submitted_at,
+        updated_at=updated_at,
     )
 
 
@@ -145,7 +144,8 @@ def _review_comment(body: bytes) -> Delivery | Ignored:
         line=line if line is not None and is_line(line) else 0,
         position=_number(comment.position),
         in_reply_to=kept_word(reply),
-        **_times(comment),
+        created_at=comment.created_at,
+        updated_at=comment.updated_at,
     )
 
 
@@ -175,7 +175,8 @@ def _issue_comment(body: bytes) -> Delivery | Ignored:
         association=comment.author_association,
         pull_request=PullRequest(number=issue.number, labels=issue.labels),
         ordered=ordered,
-        **_times(comment),
+        created_at=comment.created_at,
+        updated_at=comment.updated_at,
     )
 
 
@@ -206,8 +207,8 @@ def _check_run(body: bytes) -> Delivery | Ignored:
         title=kept_word(run.name),
         state=conclusion,
         commit=kept_word(run.head_sha),
-        created_at=_utc(run.started_at),
-        updated_at=_utc(run.completed_at),
+        created_at=run.started_at,
+        updated_at=run.completed_at,
     )
 
 
@@ -231,7 +232,7 @@ def _pull_request(body: bytes) -> Delivery | Ignored:
         pull_request=event.pull_request,
         ordered=Ordered(None, "", ""),
         commit=kept_word(event.pull_request.head.sha),
-        updated_at=_utc(event.pull_request.updated_at),
+        updated_at=event.pull_request.updated_at,
     )
 
 
@@ -290,9 +291,15 @@ def _delivery(
     association: str,
     pull_request: PullRequest,
     ordered: Ordered,
+    updated_at: datetime | None,
+    created_at: datetime | None = None,
     **more: Any,
-) -> Delivery:
+) -> Delivery | Ignored:
     """Put together what all events have; its event and id come later."""
+    written_at = _utc(created_at)
+    changed_at = _utc(updated_at) or written_at
+    if changed_at is None:
+        return Ignored(reason="it does not tell when it was written: it could be of any age")
     repository_id = event.repository.id
     author = _person(user)
     return Delivery(
@@ -313,6 +320,8 @@ def _delivery(
         text=kept_text(ordered.rest),
         command=_kept_command(ordered.command),
         warning=ordered.problem,
+        created_at=written_at,
+        updated_at=changed_at,
         **more,
     )
 
@@ -332,11 +341,6 @@ def _person(account: Account | None) -> Person:
 
 def _labels(labels: tuple[Label, ...]) -> tuple[str, ...]:
     return tuple(kept_word(label.name[:LABEL_CHARACTERS]) for label in labels[:LABELS_KEPT])
-
-
-def _times(comment: Comment) -> dict[str, datetime | None]:
-    updated_at = comment.updated_at or comment.created_at
-    return {"created_at": _utc(comment.created_at), "updated_at": _utc(updated_at)}
 
 
 def _utc(at: datetime | None) -> datetime | None:
