@@ -22,7 +22,7 @@ def _stairs(step: str, end: str, width: int) -> Callable[[int], str]:
 
 
 _TIMES_PLAIN = 30
-_MOST_KIB = 200 * 1024
+_MOST_KIB = 320 * 1024
 
 BOMBS: dict[str, Callable[[int], str]] = {
     "plain": _filled("a line of words, and more of them 🔴\n"),

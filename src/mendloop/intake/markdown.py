@@ -25,6 +25,8 @@ INLINE_LIMIT = 400
 """A line with more characters is no marker, label or heading that is looked for."""
 
 _PARSED_CHARACTERS = 256 * 1024
+_MOST_LINES = 500_000
+"""What stands behind them is kept in one, and not looked at: a line costs more than its text."""
 _MAX_NESTING = 100
 _LINE_END = re.compile(r"\r\n?")
 _HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -68,7 +70,7 @@ class Markdown(msgspec.Struct, kw_only=True):
 
 def read_markdown(text: str) -> Markdown:
     """Tell what of *text* its author says; it may be any text."""
-    lines = _LINE_END.sub("\n", text).replace("\0", "\ufffd").split("\n")
+    lines = _LINE_END.sub("\n", text).replace("\0", "\ufffd").split("\n", _MOST_LINES)
     count = _within_limit(lines)
     tokens = _blocks().parse("\n".join(lines[:count]))
     found = Markdown(lines=lines, said={}, unread=count)
@@ -164,7 +166,7 @@ def _is_end_of(fence: str, line: str) -> bool:
 
 def _take_unread(found: Markdown, fence: str, html_quotes: int) -> None:
     """Add what the lines seem to say that are not read as Markdown, each for itself."""
-    for number in range(found.unread, len(found.lines)):
+    for number in range(found.unread, min(len(found.lines), _MOST_LINES)):
         line = found.lines[number]
         begun = _FENCE.match(line)
         if fence:

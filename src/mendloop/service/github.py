@@ -100,22 +100,22 @@ class GithubDoor:
             reduced = reduce(event, delivery_id, body)
         except ValidationError as error:
             raise Refusal(422, "invalid", str(error)) from error
-        reason = reduced.reason if isinstance(reduced, Ignored) else self._refusal(reduced)
-        if isinstance(reduced, Ignored) or reason:
+        if isinstance(reduced, Ignored):
+            return "ignored", reduced.reason
+        named = task_of(reduced.labels, reduced.branch)
+        reason = named.problem or self._refusal(reduced)
+        if reason:
             return "ignored", reason
         if reduced.author.is_bot:
             reduced = msgspec.structs.replace(reduced, command=None)
         await self._queue.put(self.name, msgspec.json.encode(reduced))
-        return "queued", reduced.warning
+        return "queued", "; ".join(filter(None, (named.warning, reduced.warning)))
 
     def _refusal(self, delivery: Delivery) -> str:
         """Say why nothing comes of *delivery*; "" where something does."""
         wanted = {name.lower() for name in self._repositories}
         if wanted and delivery.repository.lower() not in wanted:
             return f"the repository {delivery.repository!a} is not listed"
-        named = task_of(delivery.labels, delivery.branch)
-        if named.problem:
-            return named.problem
         refusal = refusal_of_author(delivery, self._authors)
         if delivery.says is Says.COMMAND and delivery.author.is_bot:
             return refusal or "only a person gives orders"

@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 _NEW_ACTIONS = frozenset({"created", "submitted", "completed"})
 _WITHDRAWN_TEXT = "a comment that is not there any more"
 _FINDINGS_A_PAGE = 500
+_A_MOMENT = timedelta(microseconds=1)
+"""What somebody saw who did not see the head was the head before: at least so long."""
 
 
 class GithubWork:
@@ -107,9 +109,12 @@ class _One:
         self.delivery = delivery
 
     async def record_tip(self) -> str:
-        """Say which commit the pull request stands at."""
+        """Say which commit the pull request stands at, and that one that was seen stood there before."""
         delivery = self.delivery
         if delivery.head_sha:
+            if delivery.commit and delivery.commit != delivery.head_sha:
+                before = delivery.updated_at - _A_MOMENT
+                await self.manager.record_tip(self.task_id, delivery.commit, at=before)
             await self.manager.record_tip(self.task_id, delivery.head_sha, at=delivery.updated_at)
         return "done"
 
