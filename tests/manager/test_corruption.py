@@ -333,6 +333,11 @@ async def test_a_head_of_the_specifications_writer_gets_its_history_back(
     assert [SymptomKind.REWRITTEN] == [symptom.kind for symptom in diagnosis.symptoms]
     recovery = await manage(store).recover_state("t")
     assert ITERATIONS + 1 == recovery.iteration
+    (gone,) = [line for line in recovery.lost if line.startswith("findings")]
+    dropped = len(json.loads(body)["feedback_history"])
+    assert (
+        f"unless they are among the {dropped} findings of the head that lost their numbers" in gone
+    )
     assert body in await quarantined(store)
     history = await manage(store).get_feedback_history("t")
     assert {f"c{n}" for n in range(FINDINGS)} == {found.pr_comment_id for found in history}

@@ -209,7 +209,8 @@ def rebuild(
     entries = tuple(_named_again(heap.without_newer(state.feedback_history), heap.findings))
     places = (place_of(entry) for entry in entries)
     in_head = {place for place in places if place is not None and place <= COUNT_MOST}
-    lost += _lost("findings", case, state, heap, heap.findings.keys() | in_head)
+    gone = _lost("findings", case, state, heap, heap.findings.keys() | in_head)
+    lost += _doubted(gone, sum(place_of(entry) is None for entry in entries))
     lost += _lost("commits", case, state, heap, heap.commits.keys() | _numbers_of(before.commits))
     counts = [before.findings.count, *(n + 1 for n in (*heap.findings, *in_head))]
     count = max(number for number in counts if number <= COUNT_MOST)
@@ -336,6 +337,16 @@ def _lost(
         spans = [(1, state.ledger.commit)]
     for first, last in spans:
         yield from _gaps(part, first, last, numbers)
+
+
+def _doubted(lost: Iterable[str], unnumbered: int) -> Iterator[str]:
+    """Say of findings that are *lost* where they may be: a writer of the specification drops numbers."""
+    unless = (
+        f", unless they are among the {unnumbered} findings of the head that lost their numbers and "
+        "come last now"
+    )
+    for line in lost:
+        yield line + (unless if unnumbered else "")
 
 
 def _gaps(part: str, first: int, last: int, numbers: Iterable[int]) -> Iterator[str]:
