@@ -48,7 +48,7 @@ def _show(session: Session, figures: Statistics) -> None:
     if not (figures.tasks or figures.deleted or figures.unread):
         print_line(words.no_tasks(session))
         return
-    apart = f"; {figures.deleted} deleted ones are not counted" if figures.deleted else ""
+    apart = f"; {figures.deleted} more are deleted, and not counted" if figures.deleted else ""
     print_line(f"{figures.tasks} tasks{apart}")
     _print_after_gap(session, ["status", "tasks"], _rows(figures.statuses))
     ended = {reason: count for reason, count in figures.stop_reasons.items() if count}
