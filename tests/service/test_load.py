@@ -51,7 +51,7 @@ async def test_a_delivery_is_answered_within_a_tenth_of_a_second(
     ids: set[str] = set()
     for number in range(_TRIES):
         hooks, new = comments(count, first=number * count)
-        ids |= new
+        ids.update(new)
         least = await _ask_bare_door(hooks[: 2 * per_second], per_second)
         url = f"{replica.intake}/v1/github"
         answers = await send_on_schedule(url, hooks, served.secret, per_second=per_second)

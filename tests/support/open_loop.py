@@ -93,7 +93,7 @@ class Answers(msgspec.Struct):
         return f"{len(self.seconds)} answers, p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {most:.1f} ms"
 
 
-def comments(count: int, *, first: int = 0) -> tuple[list[Hook], set[str]]:
+def comments(count: int, *, first: int = 0) -> tuple[list[Hook], list[str]]:
     """
     Deliveries of *count* comments on some pull requests, as large as GitHub's.
 
@@ -104,11 +104,10 @@ def comments(count: int, *, first: int = 0) -> tuple[list[Hook], set[str]]:
         first: Number of the first one.
 
     Returns:
-        What is sent, in this order, and the ids of the findings that have to be there afterwards.
+        What is sent, in this order, and of each the id of the finding that it makes.
     """
     dice = random.Random(17)
-    hooks: list[Hook] = []
-    ids: set[str] = set()
+    sent: list[tuple[Hook, str]] = []
     makers = (
         ("pull_request_review_comment", review_comment, "review-comment"),
         ("issue_comment", issue_comment, "issue-comment"),
@@ -116,16 +115,15 @@ def comments(count: int, *, first: int = 0) -> tuple[list[Hook], set[str]]:
     )
     for number in range(first, first + count):
         event, make, word = makers[number % len(makers)]
-        about = _about(number % _TASKS)
+        about, finding = _about(number % _TASKS), f"github:9:{word}:{number}"
         made = hook(event, make(event=about, id=number))
-        hooks.append(made)
-        ids.add(f"github:9:{word}:{number}")
+        sent.append((made, finding))
         if number % 10 == 3:
-            hooks.insert(dice.randrange(len(hooks)) + 1, made)
+            sent.insert(dice.randrange(len(sent)) + 1, (made, finding))
         if number % 10 == 6:
             edited = {"id": number, "body": f"{MARKED}In other words.", "updated_at": at(11)}
-            hooks.append(hook(event, make("edited", about, **edited)))
-    return hooks, ids
+            sent.append((hook(event, make("edited", about, **edited)), finding))
+    return [one for one, _ in sent], [finding for _, finding in sent]
 
 
 def _about(task: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from mendloop.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from mendloop.kube.access import Access
+    from mendloop.kube.api import Api
 
 __all__ = [
     "WorkFolder",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+
+_CLOSE_SECONDS = 1.5
 
 
 @contextlib.contextmanager
@@ -223,6 +226,8 @@ async def open_shared(
     """
     Open the store for a process that lives long, and where it elects a leader with others.
 
+    On the way out it is not waited for longer than a moment where it does not answer.
+
     Args:
         leader: What they elect: the name of the Lease, or of the document.
         telemetry: Is told what an API server puts off.
@@ -237,7 +242,7 @@ async def open_shared(
             from mendloop.stores.leases import StoredLeases
 
             store = await _open_store(session, must_exist=False)
-            stack.push_async_callback(store.close)
+            stack.push_async_callback(_close, store)
             yield store, StoredLeases(store, leader)
             return
         with needed_by("the store kubernetes", extra="kubernetes"):
@@ -246,10 +251,18 @@ async def open_shared(
             from mendloop.stores.configmap import open_configmaps
         access = await _load_access(session, place)
         store = open_configmaps(access, is_watching=True, telemetry=telemetry)
-        stack.push_async_callback(store.close)
+        stack.push_async_callback(_close, store)
         api = Api(await _load_access(session, place), telemetry=telemetry)
-        stack.push_async_callback(api.close)
+        stack.push_async_callback(_close, api)
         yield store, KubernetesLeases(api, leader)
+
+
+async def _close(opened: Store | Api) -> None:
+    import asyncio
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await opened.close()
 
 
 def make_runner(folder: WorkFolder, token: str) -> Runner:

@@ -37,6 +37,7 @@ __all__ = ["Address", "Service"]
 _log = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 10.0
+_LET_GO_SECONDS = 4.0
 
 _FIRST_AT_ONCE = 32
 _LATER_AT_ONCE = 4
@@ -183,16 +184,24 @@ class Service:
     async def _stop(self, workers: list[asyncio.Task[None]], leading: asyncio.Task[None]) -> None:
         leading.cancel()
         await self.intake.stop_accepting()
-        await self.intake.close()
-        await self._queue.close()
         try:
             async with asyncio.timeout(_FINISH_SECONDS):
+                await self.intake.close()
+                await self._queue.close()
                 await self._worker.finish()
         except TimeoutError:
             _log.warning("what is still queued is left to other replicas, or to the next start")
-            await self._worker.hand_back()
+        try:
+            async with asyncio.timeout(_LET_GO_SECONDS):
+                await self._let_go(workers, leading)
+        except TimeoutError:
+            # What was acknowledged is stored, and what may have been stored is found again.
+            _log.warning("the store does not answer, and is not waited for")
+
+    async def _let_go(self, workers: list[asyncio.Task[None]], leading: asyncio.Task[None]) -> None:
         for worker in workers:
             worker.cancel()
+        await self._worker.hand_back()
         await asyncio.gather(leading, *workers, return_exceptions=True)
         await self._manager.close()
         await self.admin.close()

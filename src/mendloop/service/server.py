@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _RETRY_AFTER = {"Retry-After": "5"}
 _HEADERS_MOST_BYTES = 8190
+_LAST_ANSWERS_SECONDS = 5.0
 
 
 class Door(Protocol):
@@ -153,7 +154,7 @@ class Listener:
             handle_signals=False,
             max_line_size=_HEADERS_MOST_BYTES,
             max_field_size=_HEADERS_MOST_BYTES,
-            shutdown_timeout=10.0,
+            shutdown_timeout=_LAST_ANSWERS_SECONDS,
         )
         self._site: web.TCPSite | None = None
         self.host = host
