@@ -53,15 +53,20 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_day_of_a_newcomer(
-    own_control_plane: ControlPlane, environment: dict[str, str], tmp_path: Path
+    own_control_plane: ControlPlane, helm_file: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Install, a loop, a service with a signed webhook, cleanup, restore, a cluster, an upgrade."""
+    """A loop, a service with a signed webhook, cleanup, restore, a cluster, an upgrade, an install."""
     kubectl = program(own_control_plane.binaries, "kubectl")
-    (tmp_path / "bin" / "kubectl").symlink_to(kubectl)
+    for tool in (kubectl, helm_file):
+        (tmp_path / "bin" / tool.name).symlink_to(tool)
     environment["KUBECONFIG"] = str(own_control_plane.kubeconfig(tmp_path / "config"))
     with Shell(tmp_path, environment) as shell:
         follow("quickstart", shell)
         follow("upgrade", shell)
+    (tmp_path / "install").mkdir()
+    with Shell(tmp_path / "install", environment) as shell:
+        own_control_plane.kubectl("delete", "namespace", "mendloop")
+        follow("install", shell)
 
 
 @pytest.mark.parametrize("page", ["backup", "ci"])

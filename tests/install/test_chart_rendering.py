@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from mendloop.service.settings import (
     read_settings,
 )
 
+_SIDECAR = "monitoring.dashboard.labels"
 STOP_SECONDS = 20  # docs/service.md promises it
 
 
@@ -146,3 +149,25 @@ def test_what_is_made_is_what_would_be_made_now(helm: Helm) -> None:
     assert manifests.schema() == manifests.SCHEMA.read_text()
     assert manifests.rights(helm) == manifests.RIGHTS.read_text()
     assert manifests.install(helm) == manifests.INSTALL.read_text()
+
+
+def test_every_value_is_on_the_page() -> None:
+    """docs/install.md names each value that the chart has, by its whole name, and no other."""
+    page = (CHART.parents[2] / "docs" / "install.md").read_text(encoding="utf-8")
+    table = page[page.index("### Values") : page.index("### Upgrade")]
+    named = {name for row in table.splitlines() for name in _named(row)}
+    assert named == set(_leaves(yaml.safe_load((CHART / "values.yaml").read_text())))
+
+
+def _named(row: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", row.split("|")[1]) if row.startswith("| `") else []
+
+
+def _leaves(values: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Where the values end; what stands for a whole of Kubernetes' own is one value."""
+    for key, value in values.items():
+        name = f"{path}{key}"
+        if isinstance(value, dict) and value and name not in {"resources", _SIDECAR}:
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name

@@ -61,16 +61,16 @@ def test_what_it_starts_serves_and_stops_in_time(served: Served) -> None:
     words = re.findall(r"(?m)^ExecStart=(.*)$", text)[0].split()
     assert [PROGRAM, "serve"] == words[:2]
     folder = served.folder
-    for name, content in (("webhook-secret", "s" * 32), ("feedback-token", served.token)):
-        (folder / name).write_text(content)
-    (folder / "serve.toml").write_text("[tasks]\nmax_iterations = 5\n")
-    places = {
-        "${STATE_DIRECTORY}": folder,
-        "${CREDENTIALS_DIRECTORY}": folder,
-        "/etc/mendloop": folder,
+    contents = {
+        "webhook-secret": "s" * 32,
+        "feedback-token": served.token,
+        "serve.toml": "[tasks]\nmax_iterations = 5\n",
     }
-    for place, mine in places.items():
-        words = [word.replace(place, str(mine)) for word in words]
+    assert set(contents) == set(re.findall(r"(?m)^LoadCredential=(\S+):/etc/mendloop/\1$", text))
+    for name, content in contents.items():
+        (folder / name).write_text(content)
+    for place in ("${STATE_DIRECTORY}", "${CREDENTIALS_DIRECTORY}"):
+        words = [word.replace(place, str(folder)) for word in words]
     listen = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"]
     replica = Replica("unit", [*words[2:], *listen], folder, {"PATH": "/usr/bin:/bin"})
     served.replicas.append(replica)
