@@ -41,8 +41,10 @@ def everything() -> dict[str, Any]:
             "enabled": True,
             "intakeFrom": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
             "adminFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+            "otherEgress": [{"ports": [{"port": 4318}, {"port": 53, "protocol": "UDP"}]}],
         },
         "monitoring": {
+            "traces": {"endpoint": "http://collector.monitoring:4318"},
             "labels": {"release": "prometheus"},
             "serviceMonitor": {"enabled": True, "interval": "15s"},
             "prometheusRule": {"enabled": True},

@@ -62,6 +62,8 @@ WRONG: tuple[tuple[dict[str, Any], str], ...] = (
         {"monitoring": {"serviceMonitor": {"interval": 30}}},
         "at '/monitoring/serviceMonitor/interval'",
     ),
+    ({"networkPolicy": {"otherEgress": [{"port": 1}]}}, "at '/networkPolicy/otherEgress/0'"),
+    ({"monitoring": {"traces": {"endpoint": "collector"}}}, "at '/monitoring/traces/endpoint'"),
     ({"resources": {"limit": {}}}, "additional properties 'limit' not allowed"),
     ({"tolerations": [{"effect": "No"}]}, "at '/tolerations/0/effect'"),
 )
