@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from clocks import SteppedClock
+from clocks import BehindClock, SteppedClock
 from patience import eventually
 
-from mendloop.clock import SystemClock
+from mendloop.clock import Clock, SystemClock
 from mendloop.core.election import Held, LeaseRecord, Leases, Observation, taken
 from mendloop.core.errors import StoreUnavailable
 from mendloop.service.leader import ElectionTerms, Elector
@@ -41,9 +41,11 @@ class _Cut:
 class _Candidate:
     """One who takes part, and what it did."""
 
-    def __init__(self, leases: Leases, name: str, log: list[tuple[str, str]]) -> None:
+    def __init__(
+        self, leases: Leases, name: str, log: list[tuple[str, str]], clock: Clock | None = None
+    ) -> None:
         self.leases = _Cut(leases)
-        self.elector = Elector(self.leases, name, clock=SystemClock(), terms=_TERMS)
+        self.elector = Elector(self.leases, name, clock=clock or SystemClock(), terms=_TERMS)
         self._name = name
         self._log = log
 
@@ -96,6 +98,30 @@ async def test_a_leader_that_is_cut_off_stops_before_another_begins(store: Store
             first.leases.is_cut = False
             await asyncio.sleep(1)
             assert not first.elector.is_leader
+
+
+async def test_a_clock_that_is_off_by_an_hour_changes_nothing(store: Store) -> None:
+    """Where the leader's or the follower's day is an hour off, it is neither robbed nor waited for longer."""
+    even = SystemClock()
+
+    async def follow(key: str, leads: Clock, follows: Clock) -> None:
+        log: list[tuple[str, str]] = []
+        leases = StoredLeases(store, key)
+        first = _Candidate(leases, "a", log, leads)
+        second = _Candidate(leases, "b", log, follows)
+        async with first.taking_part():
+            await eventually(lambda: first.elector.is_leader)
+            async with second.taking_part():
+                await asyncio.sleep(_TERMS.lease_seconds + 0.5)
+                assert [("a", "begins")] == log
+                first.leases.is_cut = True
+                await eventually(lambda: ("b", "begins") in log, seconds=_TERMS.lease_seconds + 5)
+                assert [("a", "begins"), ("a", "ends"), ("b", "begins")] == log
+
+    async with asyncio.TaskGroup() as pairs:
+        for number, odd in enumerate((BehindClock(3600), BehindClock(-3600))):
+            pairs.create_task(follow(f"lead-{number}", odd, even))
+            pairs.create_task(follow(f"follow-{number}", even, odd))
 
 
 def test_a_lease_is_judged_by_the_contender_s_own_clock() -> None:
