@@ -1,26 +1,24 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import random
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from datetime import UTC, datetime
 
 import aiohttp
 from github_payloads import (
-    MARKED,
     as_body,
     check_run,
     issue_comment,
     review,
+    review_comment,
 )
-from hook_sender import CONFIG, Hook, deliver, headers_of, hook
-from served import Replica, Served, until_processed
+from hook_sender import CONFIG, Hook, deliver, deliver_all, headers_of, hook
+from served import Served, until_processed
 
 from mendloop.core.codec import encode
 from mendloop.manager import StateManager
 from mendloop.stores.port import Store
+
+_FORM = "application/x-www-form-urlencoded"
 
 
 def _configured(served: Served) -> tuple[str, str]:
@@ -84,76 +82,6 @@ async def test_an_approval_resolves_what_the_reviewer_asked_for(
             assert open_total == (await manager.require_state("42")).open_total
 
 
-def _hostile(dice: random.Random, good: Hook, secret: bytes) -> tuple[bytes, dict[str, str]]:
-    """A delivery that is not one of GitHub's."""
-    body, headers = good.body, headers_of(good, secret)
-    kind = dice.randrange(8)
-    if kind == 0:
-        del headers["X-Hub-Signature-256"]
-    elif kind == 1:
-        place = dice.randrange(len(body))
-        body = body[:place] + bytes([body[place] ^ (1 << dice.randrange(8))]) + body[place + 1 :]
-    elif kind == 2:
-        body = body[: dice.randrange(len(body))]
-    elif kind == 3:
-        body = gzip.compress(body)
-        headers["Content-Encoding"] = "gzip"
-    elif kind == 4:
-        body = body.decode().encode("utf-16")
-    elif kind == 5:
-        body = dice.randbytes(dice.randrange(2000))
-    elif kind == 6:
-        old = headers.pop("X-Hub-Signature-256")
-        headers["X-Hub-Signature"] = f"sha1={old[7:47]}"
-    else:
-        headers["X-Hub-Signature-256"] = headers["X-Hub-Signature-256"][: dice.randrange(71)]
-    return body, headers
-
-
-def _resident_bytes(replica: Replica) -> int:
-    pages = Path(f"/proc/{replica.process.pid}/statm").read_text().split()[1]
-    return int(pages) * 4096
-
-
-async def test_nothing_gets_in_that_is_not_signed(
-    served: Served, store: Store, scaled: Callable[[int, int], int]
-) -> None:
-    """Unsigned, changed, cut, encoded and oversized deliveries: none is taken, and memory stays flat."""
-    replica = served.start(*_configured(served))
-    replica.wait_until_ready()
-    dice = random.Random(7)
-    good = hook("pull_request_review", review(body=MARKED * 20))
-
-    async def attack(session: aiohttp.ClientSession, count: int) -> None:
-        for _ in range(count):
-            body, headers = _hostile(dice, good, served.secret)
-            async with session.post(
-                f"{replica.intake}/v1/github", data=body, headers=headers
-            ) as answer:
-                assert answer.status in {401, 415}, (answer.status, headers)
-
-    async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(attack(session, scaled(250, 25)) for _ in range(8)))
-        before_bytes = _resident_bytes(replica)
-        await asyncio.gather(*(attack(session, scaled(1000, 100)) for _ in range(8)))
-        for length in (10_000_001, 30_000_000):
-            large = b" " * length
-            headers = headers_of(good._replace(body=large), served.secret)
-            url = f"{replica.intake}/v1/github"
-            async with session.post(url, data=_pieces(large), headers=headers) as answer:
-                assert 413 == answer.status
-        await asyncio.gather(*(attack(session, scaled(250, 25)) for _ in range(4)))
-    assert _resident_bytes(replica) - before_bytes < 32 * 1024 * 1024
-    assert {} == await _heads(store)
-    assert replica.process.poll() is None
-
-
-async def _pieces(body: bytes) -> Any:
-    """A body whose length nobody tells."""
-    for first in range(0, len(body), 65_536):
-        yield body[first : first + 65_536]
-
-
 async def test_a_signed_delivery_that_github_would_not_send_is_refused(
     served: Served, store: Store
 ) -> None:
@@ -169,4 +97,59 @@ async def test_a_signed_delivery_that_github_would_not_send_is_refused(
             (Hook("", as_body(review()), "d-1"), 400),
         ):
             assert status == (await deliver(session, replica, one, served.secret))[0], one
+        form = hook("pull_request_review", review())
+        headers = headers_of(form, served.secret) | {"Content-Type": _FORM}
+        async with session.post(
+            f"{replica.intake}/v1/github", data=form.body, headers=headers
+        ) as answer:
+            assert 415 == answer.status
+            assert "application/json" in (await answer.json())["reason"]
     assert {} == await _heads(store)
+
+
+_SHORT_LIVED = """
+[github]
+max_age = "5s"
+[cleanup]
+interval = "1s"
+retention = "10s"
+grace = "0.5s"
+"""
+
+
+async def test_what_is_sent_again_after_its_task_was_removed_makes_nothing(
+    served: Served, store: Store
+) -> None:
+    """Deliveries that somebody kept, an order among them, change nothing at any time after the first."""
+    path = served.folder / "serve.toml"
+    path.write_text(_SHORT_LIVED)
+    replica = served.start("--config", str(path))
+    replica.wait_until_ready()
+    now = datetime.now(UTC).isoformat()
+    times = {"created_at": now, "updated_at": now}
+    kept = [
+        hook("issue_comment", issue_comment(id=1, **times)),
+        hook("pull_request_review_comment", review_comment(id=2, **times)),
+        hook("check_run", check_run(started_at=now, completed_at=now)),
+        hook("issue_comment", issue_comment(id=3, body="/stop", **times)),
+        hook("issue_comment", issue_comment("deleted", id=1, **times)),
+    ]
+    await deliver_all(served, kept)
+    await until_processed(store)
+    before = await _heads(store)
+    await deliver_all(served, kept)
+    await until_processed(store)
+    assert ["42"] == list(before)
+    assert before == await _heads(store)
+    await _until_removed(store)
+    await deliver_all(served, kept)
+    await until_processed(store)
+    assert {} == await _heads(store)
+    assert 0 < replica.metric("mendloop_processed_items_total", door="github", outcome="stale")
+
+
+async def _until_removed(store: Store) -> None:
+    """Wait until the service has removed every task."""
+    async with asyncio.timeout(60):
+        while await _heads(store):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)

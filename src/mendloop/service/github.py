@@ -31,6 +31,7 @@ from mendloop.service.settings import GithubTable
 __all__ = ["GithubDoor"]
 
 _PATIENCE_SECONDS = 10.0
+_FORM = "application/x-www-form-urlencoded"
 _DELIVERY_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _EVENT = re.compile(r"[a-z_]{1,64}")
 _PULL_REQUESTS_REMEMBERED = 4096
@@ -92,6 +93,9 @@ class GithubDoor:
         if signature is not Signature.VALID:
             reason = f"the signature in {SIGNATURE_HEADER} is {signature}: nothing was read"
             raise Refusal(401, f"signature_{signature}", reason)
+        if request.content_type == _FORM:
+            reason = "let the webhook's content type be application/json, and no form"
+            raise Refusal(415, "form", reason)
         event = request.headers.get("X-GitHub-Event", "")
         delivery_id = request.headers.get("X-GitHub-Delivery", "")
         if not _EVENT.fullmatch(event) or not _DELIVERY_ID.fullmatch(delivery_id):
