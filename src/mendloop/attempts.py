@@ -13,6 +13,7 @@ import random
 
 from mendloop.clock import Clock
 from mendloop.core.errors import OutcomeUnknown, StateError, StoreUnavailable
+from mendloop.core.model import Commit
 
 __all__ = ["Attempt"]
 
@@ -33,6 +34,7 @@ class Attempt:
         conflicts: How often somebody else was quicker.
         decided_on: Revision that the last try was decided on; "" where there was no document.
         is_outcome_unknown: Whether a write may have landed of which nothing is known.
+        commits: That were written, or may have been.
     """
 
     def __init__(self, clock: Clock, deadline_seconds: float, *, task_id: str, op_id: str) -> None:
@@ -48,6 +50,7 @@ class Attempt:
         self.conflicts = 0
         self.decided_on = ""
         self.is_outcome_unknown = False
+        self.commits: list[Commit] = []
         self._failures = 0
         self._last_error: StoreUnavailable | None = None
         self._clock = clock

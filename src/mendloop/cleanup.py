@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,10 +23,12 @@ from mendloop.core.commands import BeginRemoval, Bury, Command, Delete
 from mendloop.core.commits import sealed_keys
 from mendloop.core.deletion import Standing, standing
 from mendloop.core.errors import DocumentExists, StateError, StateNotFound, TransitionRefused
-from mendloop.core.names import HEAD, HEADLESS, QUARANTINE, head_name, task_of_head
+from mendloop.core.logbook import Actor, Entry, removal_entry
+from mendloop.core.names import AUDIT, HEAD, HEADLESS, QUARANTINE, head_name, task_of_head
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
 from mendloop.listing import listed
+from mendloop.logbook import Logbook
 from mendloop.removal import (
     LARGE_A_PAGE,
     MADE_AT,
@@ -61,12 +63,14 @@ class CleanupTerms(msgspec.Struct, frozen=True, kw_only=True):
         grace_seconds: A deleted task can be restored for so long.
         quarantine_seconds: Copies of damaged states are kept for so long, and histories whose state
             is gone.
+        audit_seconds: The log of removals and imports is kept for so long.
         is_dry_run: Whether only to tell what would be done.
     """
 
     retention_seconds: float = 7 * _DAY_SECONDS
     grace_seconds: float = _DAY_SECONDS
     quarantine_seconds: float = 30 * _DAY_SECONDS
+    audit_seconds: float = 365 * _DAY_SECONDS
     is_dry_run: bool = False
 
 
@@ -92,6 +96,7 @@ class CleanupReport(msgspec.Struct, kw_only=True):
             of a damaged state.
         orphans: Chunks that no head pointed at.
         quarantined: Old copies of damaged states.
+        logged: Old entries of the log of removals and imports.
         failures: What is left to the next cleanup.
     """
 
@@ -104,6 +109,7 @@ class CleanupReport(msgspec.Struct, kw_only=True):
     headless: list[str] = []
     orphans: int = 0
     quarantined: int = 0
+    logged: int = 0
     failures: list[CleanupFailure] = []
 
 
@@ -118,6 +124,7 @@ class Cleaner:
         store: Store,
         submit: Callable[[str, Command], Awaitable[Any]],
         history: SealedHistory,
+        logbook: Logbook,
         clock: Clock,
     ) -> None:
         """
@@ -127,11 +134,13 @@ class Cleaner:
             store: Where all documents are.
             submit: Has a command decided and written.
             history: Knows which chunks a head points at.
+            logbook: Is told of each task that goes.
             clock: Says how old something is; times in the store are only compared with it.
         """
         self._store = store
         self._submit = submit
         self._history = history
+        self._logbook = logbook
         self._clock = clock
 
     async def run(self, terms: CleanupTerms) -> CleanupReport:
@@ -141,7 +150,7 @@ class Cleaner:
         Raises:
             StateError: The store does not list what it has.
         """
-        one_pass = _Pass(terms, self._clock.now())
+        one_pass = _Pass(terms, self._logbook.actor, self._clock.now())
         await self._bury_headless(one_pass)
         async for page in pages(self._store, HEAD, limit=_HEADS_A_PAGE):
             due = [task_id for d in page.documents if (task_id := one_pass.look_at(d))]
@@ -149,7 +158,12 @@ class Cleaner:
         await self._look_at_chunks(one_pass)
         leaving = list(one_pass.leaving)
         await _some_at_once(lambda task_id: self._remove(one_pass, task_id), leaving)
-        await self._empty_quarantine(one_pass)
+        one_pass.report.quarantined = await self._discard_old(
+            one_pass, QUARANTINE, one_pass.quarantined_from, limit=LARGE_A_PAGE
+        )
+        one_pass.report.logged = await self._discard_old(
+            one_pass, AUDIT, one_pass.logged_from, limit=_HEADS_A_PAGE
+        )
         if not terms.is_dry_run:
             await one_pass.attempt("the store", self._store.scrub())
         return one_pass.report
@@ -191,7 +205,7 @@ class Cleaner:
         task_id, is_dry_run = task_of_head(since.key), one_pass.terms.is_dry_run
         if task_id is None or (
             await self._store.get(HEAD, since.key) is None
-            and not await one_pass.is_past_keeping(self._store, since)
+            and not await one_pass.is_past_keeping(self._store, since, one_pass.quarantined_from)
         ):
             return
         if is_dry_run:
@@ -222,15 +236,16 @@ class Cleaner:
         if one_pass.terms.is_dry_run:
             return
         # Whatever goes wrong, or has moved meanwhile: its head stays, and the next cleanup looks again.
-        due_for, _ = one_pass.leaving.pop(task_id)
-        if due_for is Standing.TO_REMOVE:
+        leaving = one_pass.leaving.pop(task_id)
+        if leaving.due_for is Standing.TO_REMOVE:
             command = BeginRemoval(deleted_until=one_pass.graced_from)
             if await one_pass.attempt(task_id, self._submit(task_id, command)) is None:
                 return
             reach("removal-begun")
-        head = await one_pass.attempt(task_id, remove_chunks(self._store, task_id, chunks))
+        work = remove_chunks(self._store, self._logbook, task_id, chunks)
+        head = await one_pass.attempt(task_id, work)
         if head is not None:
-            one_pass.leaving[task_id] = Standing.HALF_REMOVED, head
+            one_pass.leaving[task_id] = _Leaving(Standing.HALF_REMOVED, head, None)
 
     async def _remove(self, one_pass: _Pass, task_id: str) -> None:
         """
@@ -238,9 +253,9 @@ class Cleaner:
 
         That of one that never had anything else goes as it was listed, without a word of it before.
         """
-        _, head = one_pass.leaving[task_id]
+        _, head, entry = one_pass.leaving[task_id]
         if one_pass.terms.is_dry_run or await one_pass.attempt(
-            task_id, remove_head(self._store, head)
+            task_id, remove_head(self._store, self._logbook, head, entry)
         ):
             one_pass.report.removed.append(task_id)
 
@@ -267,13 +282,18 @@ class Cleaner:
                 labels={"task-id": task_id},
             )
 
-    async def _empty_quarantine(self, one_pass: _Pass) -> None:
-        async for document in documents(self._store, QUARANTINE, limit=LARGE_A_PAGE):
-            if await one_pass.attempt(document.key, self._discard(one_pass, document)):
-                one_pass.report.quarantined += 1
+    async def _discard_old(
+        self, one_pass: _Pass, kind: str, kept_from: datetime, *, limit: int
+    ) -> int:
+        """Remove what was kept for long enough; returns how many there were."""
+        count = 0
+        async for document in documents(self._store, kind, limit=limit):
+            work = self._discard(one_pass, document, kept_from)
+            count += bool(await one_pass.attempt(document.key, work))
+        return count
 
-    async def _discard(self, one_pass: _Pass, document: Document) -> bool:
-        is_over = await one_pass.is_past_keeping(self._store, document)
+    async def _discard(self, one_pass: _Pass, document: Document, kept_from: datetime) -> bool:
+        is_over = await one_pass.is_past_keeping(self._store, document, kept_from)
         if is_over and not one_pass.terms.is_dry_run:
             await remove_document(self._store, document)
         return is_over
@@ -292,6 +312,14 @@ async def _some_at_once(work: Callable[[str], Awaitable[None]], task_ids: list[s
             turns.create_task(take_turns())
 
 
+class _Leaving(NamedTuple):
+    """A task to be removed: for what it is due, its head as it was listed, what is to be told of it."""
+
+    due_for: Standing
+    head: Document
+    entry: Entry | None
+
+
 class _Pass:
     """
     One cleanup: its terms as times of one clock, what it has seen, and what it has done.
@@ -301,14 +329,16 @@ class _Pass:
         pointed_at: Keys of all chunks that the listed heads point at.
     """
 
-    def __init__(self, terms: CleanupTerms, now: datetime) -> None:
+    def __init__(self, terms: CleanupTerms, actor: Actor, now: datetime) -> None:
         self.terms = terms
+        self.actor = actor
         self.now = now
         self.retained_from = now - timedelta(seconds=terms.retention_seconds)
         self.graced_from = now - timedelta(seconds=terms.grace_seconds)
         self.quarantined_from = now - timedelta(seconds=terms.quarantine_seconds)
+        self.logged_from = now - timedelta(seconds=terms.audit_seconds)
         self.report = CleanupReport()
-        self.leaving: dict[str, tuple[Standing, Document]] = {}
+        self.leaving: dict[str, _Leaving] = {}
         self.pointed_at: set[str] = set()
 
     def look_at(self, document: Document) -> str:
@@ -330,16 +360,17 @@ class _Pass:
         elif found is Standing.STALE:
             self.report.stale.append(task.task_id)
         elif found in {Standing.TO_REMOVE, Standing.HALF_REMOVED}:
-            self.leaving[task.task_id] = found, without_body(document)
+            entry = removal_entry(task.state, document.revision, self.actor, self.now)
+            self.leaving[task.task_id] = _Leaving(found, without_body(document), entry)
         return task.task_id if found is Standing.TO_DELETE else ""
 
-    async def is_past_keeping(self, store: Store, document: Document) -> bool:
+    async def is_past_keeping(self, store: Store, document: Document, kept_from: datetime) -> bool:
         """Tell whether what is only kept for a while was kept for long enough."""
         return await is_past_keeping(
             store,
             document,
             now=self.now,
-            kept_from=self.quarantined_from,
+            kept_from=kept_from,
             is_dry_run=self.terms.is_dry_run,
         )
 

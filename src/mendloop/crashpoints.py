@@ -41,6 +41,7 @@ CLEANUP_CRASH_POINTS = (
     "cleanup-buried",
     "cleanup-deleted",
     "removal-begun",
+    "removal-told",
     "removal-chunk-gone",
     "removal-chunks-gone",
     "removal-head-gone",

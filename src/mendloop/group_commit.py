@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from mendloop.attempts import Attempt
+from mendloop.audit_lines import tell_commits
 from mendloop.clock import Clock
 from mendloop.core.codec import decode_head
 from mendloop.core.commits import FOLD_LIMIT, Answer, Fold, Request, fold
@@ -203,7 +204,15 @@ class GroupCommitter:
             written = await self._write(stored, done, attempt)
             if attempt.conflicts == 0:
                 self._keep(task_id, written)
+        self._tell(task_id, done, attempt)
         return done.answers
+
+    def _tell(self, task_id: str, done: Fold, attempt: Attempt) -> None:
+        """Log what was written, now that it is known: by this try, or by one whose answer was lost."""
+        if attempt.commits and done.state is not None:
+            landed = {commit.id for commit in done.state.ledger.commits}
+            commits = [commit for commit in attempt.commits if commit.id in landed]
+            tell_commits(task_id, commits, self._redact)
 
     async def _read_to_write(self, task_id: str) -> Stored | None:
         """Read a head that is to be written over; a damaged one is copied aside, and left as it is."""
@@ -275,6 +284,7 @@ class GroupCommitter:
         state = done.state
         assert state is not None  # noqa: S101 - a fold that changed something left a state
         await self._sealed.write(done.documents)
+        attempt.commits += done.commits
         reach("head-decided")
         try:
             document = await write_head(self._store, stored.document if stored else None, state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import secrets
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import BinaryIO
@@ -29,9 +30,11 @@ from mendloop.core.errors import (
     TransitionRefused,
     ValidationError,
 )
+from mendloop.core.logbook import import_entry
 from mendloop.core.names import HEAD, check_task_id, head_name
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
+from mendloop.logbook import Logbook
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.grammar import check_content, check_name
 from mendloop.stores.port import Document, Store
@@ -73,9 +76,10 @@ class Importer:
     pointed at by nobody; the same import again goes on from there.
     """
 
-    def __init__(self, store: Store) -> None:
-        """Write into *store*."""
+    def __init__(self, store: Store, logbook: Logbook) -> None:
+        """Write into *store*, and tell *logbook* of each task that comes, before it does."""
         self._store = store
+        self._logbook = logbook
         self._history = SealedHistory(store, SealedStore(store))
 
     async def check(self, bundle: BinaryIO) -> dict[str, StateError]:
@@ -147,20 +151,38 @@ class Importer:
         while True:
             stored = await self._store.get(HEAD, packed.key)
             verdict = judge(packed.task, packed.body, stored.body if stored else None)
+            if verdict is Verdict.PRESENT:
+                return verdict
+            if stored is not None:
+                await self._refuse_fork(packed, stored)
+            written = await self._tell(packed, stored)
+            reach("import-told")
+            beside = {"fields": packed.fields, "labels": packed.labels}
             try:
                 if stored is None:
-                    await self._store.create(
-                        HEAD, packed.key, body, fields=packed.fields, labels=packed.labels
-                    )
-                elif verdict is Verdict.UPDATED:
-                    await self._refuse_fork(packed, stored)
-                    await self._store.replace(
-                        stored, body, fields=packed.fields, labels=packed.labels
-                    )
+                    await self._store.create(HEAD, packed.key, body, **beside)
+                else:
+                    await self._store.replace(stored, body, **beside)
             except (DocumentExists, RevisionConflict):
+                await self._logbook.withdraw(written)
                 continue
+            except _OF_ONE_TASK:
+                await self._logbook.withdraw(written)
+                raise
             reach("head-written")
             return verdict
+
+    async def _tell(self, packed: Packed, stored: Document | None) -> Document | None:
+        entry = import_entry(
+            packed.task,
+            packed.body,
+            stored.body if stored else None,
+            revision=stored.revision if stored else "",
+            actor=self._logbook.actor,
+            now=self._logbook.clock.now(),
+            token=secrets.token_hex(8),
+        )
+        return await self._logbook.write(entry)
 
     async def _refuse_fork(self, packed: Packed, stored: Document) -> None:
         """Make sure that the bundle's head goes on from the one that is stored."""

@@ -22,6 +22,7 @@ from mendloop.core import commands
 from mendloop.core.commits import Request
 from mendloop.core.diagnosis import Diagnosis
 from mendloop.core.errors import StateNotFound, ValidationError
+from mendloop.core.logbook import Actor
 from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Settings
 from mendloop.core.names import HEAD, check_task_id, head_name
 from mendloop.core.statistics import Statistics
@@ -31,6 +32,7 @@ from mendloop.feedback import Feedback
 from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
 from mendloop.group_commit import GroupCommitter
 from mendloop.listing import Listed, TaskPage, listed
+from mendloop.logbook import Logbook
 from mendloop.reading import Reader
 from mendloop.records import Records
 from mendloop.recovery import Recovery, Surgeon
@@ -123,8 +125,11 @@ class StateManager(Disposal, Feedback, Records):
         self._surgeon = Surgeon(self._store, clock=self.clock, redact=self._redact, by=by)
         cleaning = copy.copy(self)
         cleaning._door = "cleanup"  # noqa: SLF001 - it is of this class
+        self._logbook = Logbook(
+            self._store, actor=Actor(by, "cleanup"), clock=self.clock, redact=self._redact
+        )
         history = self._committer.history
-        self._cleaner = Cleaner(self._store, cleaning.submit, history, self.clock)
+        self._cleaner = Cleaner(self._store, cleaning.submit, history, self._logbook, self.clock)
 
     async def get_state(self, task_id: str) -> RemediationState | None:
         """

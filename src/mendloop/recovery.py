@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from mendloop.audit_lines import tell_commits
 from mendloop.clock import Clock
 from mendloop.core import commands
 from mendloop.core.commits import Fold, Request, fold, sealed_keys
@@ -284,6 +285,7 @@ class Surgeon:
         reach("repair-decided")
         await write_head(self._store, head, done.state)
         reach("repair-written")
+        tell_commits(case.task_id, done.commits, self._redact)
         await self._sealed.discard(sorted(_own_keys(case, incarnation) - needed))
         if head is None:
             await self._forget_headless(case.task_id)

@@ -19,12 +19,14 @@ from mendloop.core.errors import (
     StateError,
     StateNotFound,
 )
+from mendloop.core.logbook import Entry, removal_entry
 from mendloop.core.model import Ledger, RemediationState
 from mendloop.core.names import CHUNK, HEAD, chunk_prefix, head_name, task_of_chunk
 from mendloop.core.quarantine import MADE_AT
 from mendloop.core.sealing import commit_of
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
+from mendloop.logbook import Logbook
 from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Store
 
@@ -44,12 +46,15 @@ LARGE_A_PAGE = 16
 """Chunks and quarantined copies have up to 1 MiB each, and a page of them is in memory at once."""
 
 
-async def remove_chunks(store: Store, task_id: str, chunks: list[Document]) -> Document | None:
+async def remove_chunks(
+    store: Store, logbook: Logbook, task_id: str, chunks: list[Document]
+) -> Document | None:
     """
-    Remove *chunks* of a task whose removal has begun.
+    Remove *chunks* of a task whose removal has begun, which is written down first.
 
     Args:
         store: Where they are.
+        logbook: Is told.
         task_id: The task.
         chunks: Listed before this call.
 
@@ -62,9 +67,13 @@ async def remove_chunks(store: Store, task_id: str, chunks: list[Document]) -> D
     """
     # Read after the listing: what that lists was there before this head went, and so is no chunk of
     # a new task of the same id.
-    head = await _leaving_head(store, task_id)
-    if head is None:
+    head = await store.get(HEAD, head_name(task_id))
+    state = decode_head(task_id, head.body) if head is not None else None
+    if head is None or state is None or not _is_leaving(state):
         return None
+    now = logbook.clock.now()
+    await logbook.write(removal_entry(state, head.revision, logbook.actor, now))
+    reach("removal-told")
     failure: StateError | None = None
     for chunk in chunks:
         try:
@@ -78,21 +87,40 @@ async def remove_chunks(store: Store, task_id: str, chunks: list[Document]) -> D
     return without_body(head)
 
 
-async def remove_head(store: Store, head: Document) -> bool:
-    """Remove the head of a task, last of all; tells whether it was still there, as it was read."""
+async def remove_head(store: Store, logbook: Logbook, head: Document, entry: Entry | None) -> bool:
+    """
+    Remove the head of a task, last of all; tells whether it was still there, as it was read.
+
+    Args:
+        store: Where it is.
+        logbook: Is told before.
+        head: As it was listed.
+        entry: What the logbook is told; None where it was told already.
+    """
+    written = await logbook.write(entry) if entry is not None else None
+    reach("removal-told")
     with suppress(RevisionConflict):
         await store.delete(head)
         reach("removal-head-gone")
         return True
+    if entry is not None and await _is_still_there(store, entry):
+        await logbook.withdraw(written)
     return False
 
 
-async def _leaving_head(store: Store, task_id: str) -> Document | None:
-    head = await store.get(HEAD, head_name(task_id))
-    if head is None:
-        return None
-    deleted = decode_head(task_id, head.body).ledger.deleted
-    return head if deleted is not None and deleted.is_final else None
+async def _is_still_there(store: Store, entry: Entry) -> bool:
+    """Whether the task was brought back, and not removed by somebody who was quicker."""
+    head = await store.get(HEAD, head_name(entry.task_id))
+    try:
+        state = decode_head(entry.task_id, head.body) if head is not None else None
+    except StateError:
+        return True
+    return state is not None and state.ledger.incarnation == entry.incarnation
+
+
+def _is_leaving(state: RemediationState) -> bool:
+    deleted = state.ledger.deleted
+    return deleted is not None and deleted.is_final
 
 
 async def remove_document(store: Store, document: Document) -> None:

@@ -77,3 +77,28 @@ def test_what_is_asked_for_in_vain_is_refused(worked: Quick) -> None:
     assert 2 == worked("audit").code
     assert 3 == worked("audit", "--verify", "nowhere").code
     assert 3 == worked("audit", "nowhere").code
+
+
+def test_the_log_says_who_removed_and_who_imported(worked: Quick, user: User) -> None:
+    """A removal and an import each have an entry, in the order in which they were made, page by page."""
+    assert 0 == worked("export", "demo", "file").code
+    assert 0 == worked("stop", "demo").code
+    assert 0 == worked("delete", "demo", "--reason", "a duplicate", "--by", "ann").code
+    assert 0 == worked("cleanup", "--grace", "0.001", "--by", "bob").code
+    assert 0 == worked("import", "file", "--by", "carol").code
+    entries = worked("audit", "--log", "-o", "json").json()["entries"]
+    first = worked("audit", "demo", "--log", "--limit", "1", "-o", "json").json()
+    place = ("--after", first["next_after"])
+    second = worked("audit", "demo", "--log", *place, "-o", "json").json()
+
+    assert [("remove", "bob", "cleanup", 8, 0), ("import", "carol", "import", 0, 6)] == [
+        tuple(entry[name] for name in ("do", "by", "door", "from_commit", "to_commit"))
+        for entry in entries
+    ]
+    assert "deleted by ann: a duplicate" == entries[0]["why"]
+    assert entries == first["entries"] + second["entries"]
+    assert "imported" in worked("audit", "--log").out
+    assert "no entries" in worked("audit", "other", "--log").out
+    assert 0 == worked("audit", "--verify").code
+    assert 2 == worked("audit", "--verify", "--log").code
+    assert 2 == worked("audit", "demo", "--after", "x").code

@@ -74,4 +74,8 @@ async def test_a_killed_cleanup_is_finished_by_the_next(
         assert [] == [key for key in left if "task-gone-" in key or "task-lost-" in key]
         assert expected["going"] == await told(manager, "going")
         assert 0 == (await manager.cleanup_old_states()).orphans
+        log = await manager.read_log()
+        assert ["gone", "lost"] == sorted(told_of.task_id for told_of in log.entries)
+        flaws = [verdict.flaws async for verdict in manager.verify_all_records()]
+        assert [(), ()] == flaws
     await store.close()

@@ -17,7 +17,7 @@ from mendloop.stores.sqlite import open_sqlite
 
 POINTS = [
     f"{point}:{count}"
-    for point in ("chunk-written", "head-decided", "head-written")
+    for point in ("chunk-written", "head-decided", "import-told", "head-written")
     for count in (1, 2, 4)
 ]
 
@@ -59,6 +59,12 @@ async def test_a_killed_import_is_gone_on_with(tmp_path: Path, point: str) -> No
         assert CHUNK in left
         assert 0 == _import(tmp_path)
         again = await porter.export(there)
+        log = [told.task_id for told in (await manager.read_log()).entries]
+        flaws = [verdict.flaws async for verdict in manager.verify_all_records()]
     await there.close()
 
     assert documents(bundle) == documents(again)
+    # An entry is written before its task: that of the killed import stands beside that of the next.
+    assert {f"job-{number}" for number in range(6)} == set(log)
+    assert (7 if point.startswith("import-told") else 6) == len(log)
+    assert [()] * 6 == flaws

@@ -11,6 +11,7 @@ import pytest
 from cleanups import DAY_SECONDS, documents, end_task
 from clocks import SteppedClock
 from faulty_store import CONFLICT, FULL, Fault, FaultyStore, in_turn
+from logbooks import logbook_of
 from patience import eventually
 from states import entry, state
 
@@ -210,10 +211,10 @@ async def test_chunks_stay_with_a_task_that_can_be_restored(
     chunks = list((await store.list(CHUNK)).documents)
     await manager.delete("t", reason="x")
 
-    assert await remove_chunks(store, "t", chunks) is None
+    assert await remove_chunks(store, logbook_of(store, "cleanup"), "t", chunks) is None
     assert [chunk.key for chunk in chunks] == [key for _, key, _ in await documents(store, CHUNK)]
     await manager.restore("t")
-    assert await remove_chunks(store, "t", chunks) is None
+    assert await remove_chunks(store, logbook_of(store, "cleanup"), "t", chunks) is None
     assert [f"c{n}" for n in range(60)] == await names(manager)
 
 
@@ -329,7 +330,7 @@ async def test_who_makes_a_task_anew_has_it_whatever_is_removed(
 async def test_nothing_of_a_removed_task_is_left_in_the_file(
     open_store: Callable[[], Awaitable[Store]], manage: Manage, path: Path
 ) -> None:
-    """Not in the database and not in its log, also while the store stays open."""
+    """Not in the database and not in SQLite's log, also while the store stays open."""
     clock = SteppedClock()
     store = await open_store()
     keeper = manage(store, clock=clock)
@@ -337,7 +338,7 @@ async def test_nothing_of_a_removed_task_is_left_in_the_file(
     description = "marker-in-plain-text"
     await keeper.append_feedback("t", entry(description=description))
     await store.create(QUARANTINE, "task-t-quarantine-1", b"marker-in-a-copy")
-    await keeper.delete("t", reason="marker-of-the-reason")
+    await keeper.delete("t", reason="what the log keeps")
     wal = path.with_name(path.name + "-wal")
     assert description.encode() in path.read_bytes() + wal.read_bytes()
     await keeper.cleanup_old_states()

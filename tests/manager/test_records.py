@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from states import entry, state
+from porter import Porter
+from states import entry, holder, state
 from tampering import DAMAGES, Damage, Tamperer
 
+from mendloop.core import commands
 from mendloop.core.codec import encode_state
 from mendloop.core.errors import DeserializationError, StateNotFound
 from mendloop.core.model import Settings
 from mendloop.core.names import CHUNK, HEAD, head_name
 from mendloop.core.verifying import HEAD_PLACE, FlawKind, Verdict
-from mendloop.importing import Importer
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document, Store
 
@@ -276,10 +276,8 @@ async def test_a_restore_from_a_copy_is_a_record_on_the_chain(place: Store, mana
 async def test_a_history_of_an_older_mendloop_is_gone_on_with(place: Store, manage: Manage) -> None:
     """Tasks of schema 2 have no chain; it begins with the first change, and says so."""
     manager = manage(place)
-    importer = Importer(place)
-    with (GOLDEN / "schema-2.jsonl").open("rb") as bundle:
-        content = io.BytesIO(bundle.read())
-    assert [None, None] == [o.error async for o in importer.write(content, {})]
+    outcomes = await Porter().import_(place, (GOLDEN / "schema-2.jsonl").read_bytes())
+    assert [None, None] == [outcome.error for outcome in outcomes]
     before = await manager.verify_records("long")
     for _ in range(30):
         await manager.increment_iteration("long")
@@ -304,3 +302,30 @@ async def test_all_tasks_are_verified(place: Store, manage: Manage) -> None:
     assert {"sound": [], "t": [FlawKind.OUTSIDE], "gone": [FlawKind.MISSING]} == told
     with pytest.raises(StateNotFound):
         await manager.verify_records("nowhere")
+
+
+async def test_what_leaves_no_record_is_no_change_by_other_hands(
+    place: Store, manage: Manage
+) -> None:
+    """A lease, and when a tip was told, change no digest; a task of an older schema stays in it."""
+    manager = manage(place)
+    await Porter().import_(place, (GOLDEN / "schema-2.jsonl").read_bytes())
+    take = commands.AcquireLease(holder=holder("t1"), ttl_seconds=30, boottime_seconds=1)
+    generation = (await manager.submit("long", take))["generation"]
+    await manager.submit("long", commands.ReleaseLease(generation=generation))
+    older = await manager.require_state("long")
+    first = await manager.verify_records("long")
+    await manager.record_tip("long", "a1")
+    for _ in range(2):
+        await manager.record_tip("long", "a1")
+        await manage(place).increment_iteration("long")
+    doings = [
+        change.do
+        async for commit in manager.commits(await manager.require_state("long"), after=40)
+        for change in commit.changes
+    ]
+    last = await manager.verify_records("long")
+
+    assert (2, 2) == (older.ledger.schema, older.ledger.min_writer)
+    assert () == first.flaws == last.flaws
+    assert ["record_tip", "increment", "increment"] == doings

@@ -131,7 +131,10 @@ async def test_all_tasks_of_a_store_are_counted(place: Store, manage: Manage) ->
         for kind in (HEAD, CHUNK, QUARANTINE)
     }
     assert sizes[CHUNK] > 0
-    assert sizes | {"headless": 0, "queue": 0, "total": sum(sizes.values())} == told.stored_bytes
+    assert (
+        sizes | {"headless": 0, "queue": 0, "audit": 0, "total": sum(sizes.values())}
+        == told.stored_bytes
+    )
 
 
 @pytest.mark.parametrize("damage", ["cut", "newer", "chunk"])

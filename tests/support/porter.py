@@ -6,6 +6,7 @@ import io
 from datetime import UTC, datetime
 
 import msgspec
+from logbooks import logbook_of
 from states import entry
 
 from mendloop.core.model import Settings
@@ -38,7 +39,7 @@ class Porter:
         return out.getvalue()
 
     async def import_(self, store: Store, bundle: bytes) -> list[Outcome]:
-        importer = Importer(store)
+        importer = Importer(store, logbook_of(store, "import"))
         refused = await importer.check(io.BytesIO(bundle))
         return [outcome async for outcome in importer.write(io.BytesIO(bundle), refused)]
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import types
 import typing
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -50,6 +51,7 @@ __all__ = [
     "validated",
 ]
 
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _CARRIED = b'"__carried__"'
 _STATE = msgspec.json.Decoder(RemediationState)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -192,11 +194,15 @@ def digest(state: RemediationState) -> str:
     """
     Name the content of *state*: 32 hex digits of SHA-256.
 
-    The lease, the commits and the chain are left out: heartbeats change the first, and the digest
-    itself is kept in the second, on which the third hangs.
+    The lease, the commits and the chain are left out, and when tips were told: heartbeats change the
+    first, the digest itself is kept in the second, on which the third hangs, and the last leaves no
+    record.
     """
     if isinstance(state.mendloop, Ledger):
-        bare = msgspec.structs.replace(state.mendloop, commits=(), chain=None, lease=Lease())
+        tips = tuple(msgspec.structs.replace(tip, at=_NO_TIME) for tip in state.mendloop.tips)
+        bare = msgspec.structs.replace(
+            state.mendloop, commits=(), chain=None, lease=Lease(), tips=tips
+        )
         state = msgspec.structs.replace(state, mendloop=bare)
     return hashlib.sha256(encode(state)).hexdigest()[:32]
 

@@ -28,6 +28,7 @@ from mendloop.core.errors import (
     StateError,
     ValidationError,
 )
+from mendloop.core.migrations import in_schema_of
 from mendloop.core.model import Change, ChunkRef, Commit, Ledger, RemediationState
 from mendloop.core.sealed import Sealed
 from mendloop.core.sealing import Document, Seal, Sealer, closed_off, pointers_of, sealed_key
@@ -114,6 +115,7 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         state: After all of them; None where there was none and none was made.
         answers: One for each request, in order.
         is_changed: Whether there is anything to write.
+        commits: The one that records it; none where only a lease or the like has changed.
         documents: What has to be written first.
         dropped: What nothing points at any more once the state is written.
     """
@@ -121,6 +123,7 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     state: RemediationState | None
     answers: tuple[Answer, ...]
     is_changed: bool
+    commits: tuple[Commit, ...]
     documents: tuple[Document, ...]
     dropped: tuple[Pointer, ...]
 
@@ -189,15 +192,20 @@ def fold(
             changes.append(change)
             known[request.op_id] = change
     documents: tuple[Document, ...] = ()
+    commits: tuple[Commit, ...] = ()
     if state is not None and changes:
         recorded = (outside, *changes) if outside else tuple(changes)
         state, documents = _committed(
             before, state, recorded, shelves, now=now, commit_id=token, is_forced=is_forced
         )
+        commits = state.ledger.commits[-1:]
+    elif state is not None and before is not None:
+        state = in_schema_of(before, state)
     return Fold(
         state=state,
         answers=tuple(answers),
         is_changed=state is not before,
+        commits=commits,
         documents=documents,
         dropped=_dropped(before, state),
     )

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from mendloop.core.model import LEDGER_SCHEMA, Ledger
+from mendloop.core.model import LEDGER_SCHEMA, Ledger, RemediationState
 
-__all__ = ["migrated"]
+__all__ = ["in_schema_of", "migrated"]
 
 
 def migrated(ledger: Ledger) -> Ledger:
@@ -21,6 +21,15 @@ def migrated(ledger: Ledger) -> Ledger:
     while ledger.schema < LEDGER_SCHEMA:
         ledger = _STEPS[ledger.schema](ledger)
     return ledger
+
+
+def in_schema_of(before: RemediationState, state: RemediationState) -> RemediationState:
+    """Leave a state that no commit is added to in its schema: the last one names what is in it."""
+    old, ledger = before.mendloop, state.mendloop
+    if state is before or not (isinstance(old, Ledger) and isinstance(ledger, Ledger)):
+        return state
+    ledger = msgspec.structs.replace(ledger, schema=old.schema, min_writer=old.min_writer)
+    return msgspec.structs.replace(state, mendloop=ledger)
 
 
 def _from_1_to_2(ledger: Ledger) -> Ledger:

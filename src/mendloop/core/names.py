@@ -7,6 +7,7 @@ import re
 from mendloop.core.errors import ValidationError
 
 __all__ = [
+    "AUDIT",
     "CHUNK",
     "HEAD",
     "HEADLESS",
@@ -41,7 +42,10 @@ HEADLESS = "headless"
 QUEUE = "queue"
 """Kind of the documents that hold what came in and is not processed yet."""
 
-KINDS = (HEAD, CHUNK, QUARANTINE, HEADLESS, QUEUE)
+AUDIT = "audit"
+"""Kind of the documents that tell of tasks that were removed or imported."""
+
+KINDS = (HEAD, CHUNK, QUARANTINE, HEADLESS, QUEUE, AUDIT)
 """All kinds of documents that there are."""
 
 SIDE_FIELDS = ("task_id", "iteration", "last_update")

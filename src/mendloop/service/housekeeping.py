@@ -192,4 +192,5 @@ def _cleanup_terms(settings: ServiceSettings) -> CleanupTerms:
         retention_seconds=parse_duration(table.retention),
         grace_seconds=parse_duration(table.grace),
         quarantine_seconds=parse_duration(table.quarantine),
+        audit_seconds=parse_duration(table.audit),
     )

@@ -75,6 +75,7 @@ class CleanupTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     retention: Duration = "7d"
     grace: Duration = "1d"
     quarantine: Duration = "30d"
+    audit: Duration = "365d"
 
 
 class TasksTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +179,7 @@ def _check(path: Path, settings: ServiceSettings) -> None:
         "cleanup.retention": settings.cleanup.retention,
         "cleanup.grace": settings.cleanup.grace,
         "cleanup.quarantine": settings.cleanup.quarantine,
+        "cleanup.audit": settings.cleanup.audit,
         "tasks.stuck_after": settings.tasks.stuck_after,
         "store.weigh_interval": settings.store.weigh_interval,
     }

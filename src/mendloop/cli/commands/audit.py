@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from mendloop.core.model import Chain, Commit
     from mendloop.core.records import Record
     from mendloop.core.verifying import Verdict
+    from mendloop.logbook import LogPage
     from mendloop.manager import StateManager
 
 __all__ = ["audit"]
+
+_DONE = {"remove": "removed", "import": "imported"}
 
 
 def _check_task(_context: click.Context, _parameter: click.Parameter, task_id: str) -> str:
@@ -32,29 +35,44 @@ def _check_task(_context: click.Context, _parameter: click.Parameter, task_id: s
     "--verify", is_flag=True, help="Tell whether the records are those that were written."
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Commits a page."
+    "--log", is_flag=True, help="Show the log of the tasks that were removed or imported."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=50,
+    show_default=True,
+    help="Commits, or entries of the log, a page.",
 )
 @click.option(
     "--after",
-    type=click.IntRange(min=0),
-    default=0,
+    default="",
     metavar="COMMIT",
-    help="Begin after the commit of this number.",
+    help="Begin after the commit of this number; of the log, where the page before ended.",
 )
 @shared_options
 @click.pass_obj
-def audit(session: Session, task_id: str, *, verify: bool, limit: int, after: int) -> int:
+def audit(
+    session: Session, task_id: str, *, verify: bool, log: bool, limit: int, after: str
+) -> int:
     """
     Show who changed a task, when, from where and what, a page at a time, oldest first.
 
     With --verify the records are compared with the chain that they hang on, those of all tasks if
-    none is named. The exit code is 17 where one was changed, taken out or moved.
+    none is named. The exit code is 17 where one was changed, taken out or moved. The records of a
+    task go with it, and come with it: --log shows who removed or imported which.
     """
+    if verify and log:
+        raise click.UsageError("--verify compares the records of tasks, and --log shows no such")
     if verify:
         return _verify(session, task_id)
+    if log:
+        return _show_log(session, task_id, limit=limit, after=after)
     if not task_id:
-        raise click.UsageError("name the task, or compare all of them with --verify")
-    return _show_records(session, task_id, limit=limit, after=after)
+        raise click.UsageError("name the task, or use --verify or --log for all of them")
+    if after and not after.isdecimal():
+        raise click.UsageError(f"--after {after!a}: records begin after the number of a commit")
+    return _show_records(session, task_id, limit=limit, after=int(after or 0))
 
 
 def _show_records(session: Session, task_id: str, *, limit: int, after: int) -> int:
@@ -142,3 +160,43 @@ def _print_verdicts(session: Session, verdicts: list[Verdict]) -> None:
         print_table(session, ["task", "flaw", "place", "what"], flaws)
     if not verdicts:
         print_line("no tasks")
+
+
+def _show_log(session: Session, task_id: str, *, limit: int, after: str) -> int:
+    from mendloop.cli.composition import with_manager
+    from mendloop.cli.printing import emit
+
+    page: LogPage = with_manager(
+        session, lambda manager: manager.read_log(task_id, limit=limit, cursor=after or None)
+    )
+    data = {"entries": page.entries, "next_after": page.cursor}
+    emit(session, data, lambda: _print_log(session, task_id, page))
+    return ExitCode.OK
+
+
+def _print_log(session: Session, task_id: str, page: LogPage) -> None:
+    from mendloop.cli import words
+    from mendloop.cli.printing import print_line, print_table
+
+    rows = [
+        [
+            words.local_time(entry.at),
+            entry.task_id,
+            _DONE.get(entry.do, entry.do),
+            entry.by,
+            entry.door,
+            f"{entry.from_commit} -> {entry.to_commit}",
+            entry.head,
+            entry.why,
+        ]
+        for entry in page.entries
+    ]
+    if rows:
+        headers = ["when", "task", "what", "by", "door", "commit", "link", "why"]
+        print_table(session, headers, rows)
+    else:
+        print_line("no entries")
+    if page.cursor is not None:
+        task = f" {task_id}" if task_id else ""
+        more = f"mendloop audit{task} --log --after {page.cursor}{session.store_option}"
+        print_line(f"more: `{more}`")

@@ -40,9 +40,18 @@ __all__ = ["cleanup", "delete", "hold", "restore"]
     metavar="TIME",
     help="Remove copies of damaged states, and histories without a state, that are so old.",
 )
+@click.option(
+    "--audit",
+    default="365d",
+    show_default=True,
+    metavar="TIME",
+    help="Remove entries of the log of removals and imports that are so old.",
+)
 @shared_options
 @click.pass_obj
-def cleanup(session: Session, *, dry_run: bool, retention: str, grace: str, quarantine: str) -> int:
+def cleanup(
+    session: Session, *, dry_run: bool, retention: str, grace: str, quarantine: str, audit: str
+) -> int:
     """
     Delete tasks that are over and old, and remove those that were deleted before the grace.
 
@@ -56,6 +65,7 @@ def cleanup(session: Session, *, dry_run: bool, retention: str, grace: str, quar
         retention_seconds=duration(retention),
         grace_seconds=duration(grace),
         quarantine_seconds=duration(quarantine),
+        audit_seconds=duration(audit),
         is_dry_run=dry_run,
     )
     report = with_manager(session, lambda manager: manager.cleanup_old_states(terms))
@@ -84,8 +94,9 @@ def _show(session: Session, report: CleanupReport, *, is_dry_run: bool) -> None:
         print_line()
     print_line(
         f"{report.scanned} tasks looked at: {len(report.deleted)} {deleted}, "
-        f"{len(report.removed)} {removed}, {report.orphans} orphaned chunks and "
-        f"{report.quarantined} quarantined copies {removed}, {len(report.failures)} failed"
+        f"{len(report.removed)} {removed}, {report.orphans} orphaned chunks, "
+        f"{report.quarantined} quarantined copies and {report.logged} old entries of the log {removed}, "
+        f"{len(report.failures)} failed"
     )
 
 

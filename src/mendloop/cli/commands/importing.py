@@ -68,17 +68,23 @@ def _take(session: Session, bundle: BinaryIO) -> list[Told]:
     from mendloop.importing import is_anything_in
 
     try:
-        return with_store(session, lambda store: _import(store, bundle))
+        return with_store(session, lambda store: _import(session, store, bundle))
     except StoreNotFound:
         if not is_anything_in(bundle):
             return []
-        return with_store(session, lambda store: _import(store, bundle), must_exist=False)
+        return with_store(session, lambda store: _import(session, store, bundle), must_exist=False)
 
 
-async def _import(store: Store, bundle: BinaryIO) -> list[Told]:
+async def _import(session: Session, store: Store, bundle: BinaryIO) -> list[Told]:
+    from mendloop.clock import SystemClock
+    from mendloop.core.logbook import Actor
+    from mendloop.core.text import redact_secrets
     from mendloop.importing import Importer
+    from mendloop.logbook import Logbook
 
-    importer = Importer(store)
+    actor = Actor(session.by, "import")
+    logbook = Logbook(store, actor=actor, clock=SystemClock(), redact=redact_secrets)
+    importer = Importer(store, logbook)
     refused = await importer.check(bundle)
     return [
         (outcome.task_id, outcome.verdict or "refused", outcome.error)

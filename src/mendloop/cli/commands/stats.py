@@ -20,6 +20,7 @@ _STORED = {
     "quarantine": "copies set aside",
     "headless": "marks of histories without a state",
     "queue": "queue of the service",
+    "audit": "log of removals and imports",
     "total": "total",
 }
 
