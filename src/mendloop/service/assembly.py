@@ -104,8 +104,8 @@ class Service:
         )
         self._tasks = TaskWatch(self._manager, clock, metrics.recovered)
         metrics.registry.register(TaskCounts(self._tasks.counts))
-        self.health = Health(first, self._tasks, clock=clock)
         self._queue = DeliveryQueue(first, measured, clock=clock)
+        self.health = Health(first, self._tasks, self._queue, clock=clock)
         made_with = Settings(max_iterations=settings.tasks.max_iterations)
         self._works: dict[str, Process] = {
             FeedbackDoor.name: FeedbackWork(self._manager, made_with).process,

@@ -7,6 +7,7 @@ import asyncio
 from mendloop.clock import Clock
 from mendloop.core.errors import StateError
 from mendloop.core.names import HEAD
+from mendloop.service.queue import DeliveryQueue
 from mendloop.service.tasks import TaskWatch
 from mendloop.stores.port import Store
 
@@ -26,10 +27,13 @@ class Health:
         is_stopping: Set once the service takes nothing in any more.
     """
 
-    def __init__(self, store: Store, tasks: TaskWatch, *, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, tasks: TaskWatch, queue: DeliveryQueue, *, clock: Clock
+    ) -> None:
         """Know nothing of *store* yet: the service is alive, and not ready."""
         self._store = store
         self._tasks = tasks
+        self._queue = queue
         self._clock = clock
         self._trouble = "the store was not reached yet"
         self._beaten_seconds = clock.monotonic_seconds()
@@ -54,8 +58,8 @@ class Health:
         """Why nothing should be sent here now; "" where it may be."""
         if self.is_stopping:
             return "the service is stopping"
-        if self._trouble:
-            return self._trouble
+        if self._trouble or self._queue.trouble:
+            return self._trouble or self._queue.trouble
         if not self._tasks.is_synced:
             return "the tasks have not been listed yet"
         return ""
@@ -72,6 +76,7 @@ class Health:
             try:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     await self._store.list(HEAD, limit=1)
+                    await self._queue.try_again()
             except TimeoutError:
                 self._trouble = f"the store has not answered within {_PATIENCE_SECONDS:.0f} s"
             except StateError as error:

@@ -80,6 +80,9 @@ class DeliveryQueue:
 
     Any number of replicas may use one store: each item is read by whoever comes for it, so what is
     done with it has to be the same when it is done twice.
+
+    Attributes:
+        trouble: Why the last write failed; "" where it did not.
     """
 
     def __init__(self, store: Store, later: Store, *, clock: Clock) -> None:
@@ -101,6 +104,7 @@ class DeliveryQueue:
         self._fresh: deque[Batch] = deque()
         self._fresh_bytes = 0
         self._has_fresh = asyncio.Event()
+        self.trouble = ""
 
     async def put(self, door: str, content: bytes) -> str:
         """
@@ -127,6 +131,16 @@ class DeliveryQueue:
             self._writing = asyncio.create_task(self._write_all())
         await stored
         return item.id
+
+    async def try_again(self) -> None:
+        """
+        Where the last write failed, find out whether something can be stored now.
+
+        Raises:
+            StateError: It cannot.
+        """
+        if self.trouble:
+            await self.settle(await self._write([]), ())
 
     async def next_fresh(self) -> Batch:
         """Wait for a batch that this replica has stored itself."""
@@ -206,9 +220,19 @@ class DeliveryQueue:
         return taken
 
     async def _write(self, items: list[Item]) -> Batch:
+        try:
+            batch = await self._create(items)
+        except StateError as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = ""
+        return batch
+
+    async def _create(self, items: list[Item]) -> Batch:
         """Store *items*; where the answer was lost the same document is found when it is tried again."""
         self._count += 1
-        time_ms = int(items[0].received_at.timestamp() * 1000)
+        since = items[0].received_at if items else self._clock.now()
+        time_ms = int(since.timestamp() * 1000)
         key = f"{time_ms:013d}-{self._name}-{self._count}"
         stored = tuple(items)
         body = msgspec.json.encode(stored)
