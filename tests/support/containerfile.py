@@ -169,9 +169,12 @@ def _debian() -> Path:
 
     def fill(root: Path) -> None:
         program = root.with_name("debootstrap")
-        program.mkdir()
-        _run(["apt-get", "update"])
-        _run(["apt-get", "download", "debootstrap"], folder=program)
+        (program / "lists" / "partial").mkdir(parents=True)
+        (program / "cache" / "archives" / "partial").mkdir(parents=True)
+        own = [f"-oDir::State::lists={program}/lists", f"-oDir::Cache={program}/cache"]
+        own += ["-oAPT::Sandbox::User=root"]  # the folders are nobody else's
+        for words in (("update",), ("download", "debootstrap")):
+            _run(["apt-get", *own, *words], folder=program)
         (package,) = program.glob("*.deb")
         _run(["dpkg-deb", "--extract", str(package), str(program)])
         home = {"DEBOOTSTRAP_DIR": str(program / "usr/share/debootstrap")}
