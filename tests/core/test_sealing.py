@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import tracemalloc
 from collections.abc import Callable
 
 import msgspec
@@ -230,6 +232,20 @@ def test_a_chunk_that_unpacks_to_too_much_is_refused(body: bytes) -> None:
     """In one gzip member, or in several that are each small enough."""
     with pytest.raises(DeserializationError, match="unpacks to more than"):
         sum(len(piece) for piece in unpacked(body))
+
+
+def test_a_bomb_is_refused_before_it_goes_off() -> None:
+    """A member that unpacks to much more than a chunk may have takes no more memory than that."""
+    body = gzip.compress(b"0" * (64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DeserializationError, match="unpacks to more than"):
+            open_chunk(body, hashlib.sha256(body).hexdigest())
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak_bytes < 16 << 20
 
 
 @pytest.mark.parametrize("reader", [open_chunk, open_index])

@@ -141,6 +141,27 @@ async def test_what_a_loser_left_is_told_from_what_an_old_head_does_not_know(
     assert is_swept == (await documents(store, CHUNK) == before)
 
 
+async def test_nothing_is_swept_for_a_head_that_misses_a_chunk(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """A copy of the head from one commit before was put back: what is left over is all that is left."""
+    await manager.create_task("t")
+    await fill(manager, 0)
+    old = await store.get(HEAD, head_name("t"))
+    await manager.compress_feedback_history("t")
+    await manager.close()
+    head = await store.get(HEAD, head_name("t"))
+    assert old is not None
+    assert head is not None
+    await store.replace(head, old.body)
+    chunks = await documents(store, CHUNK)
+
+    assert 0 == (await manage(store).cleanup_old_states()).orphans
+    assert chunks == await documents(store, CHUNK)
+    await manage(store).recover_state("t")
+    assert [f"c{n}" for n in range(60)] == await names(manage(store))
+
+
 async def test_nothing_is_swept_by_a_dry_run_or_under_a_head_that_moves(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:
