@@ -43,6 +43,15 @@ def test_what_a_complete_review_no_longer_reports_is_resolved() -> None:
     assert (Life.VERIFIED, 1) == (gone.life, gone.resolved_iteration)
 
 
+def test_what_another_source_says_in_the_same_words_stays_the_first_ones() -> None:
+    """One finding, of which nothing is changed: the first source knows it again by its name."""
+    driver = reviewed((report(findings=(finding("a", comment_id="c1"),)),))
+    before = driver.state.feedback_history
+    told = driver.append("c1", description="fault a", severity=Severity.MEDIUM, author="bea")
+    assert (0, 1, 0) == (told["new"], told["known"], told["edited"])
+    assert before == driver.state.feedback_history
+
+
 def test_another_source_resolves_nothing() -> None:
     """A reviewer speaks only for what it reported itself."""
     driver = reviewed((report("a"),), (report(reviewer="tests"),))

@@ -232,3 +232,13 @@ def test_another_program_has_the_last_word(resolved: bool, life: Life, told: Lif
     finding = Finding(fingerprint="f", source="lint", life=life)
     assert told is life_of(entry(resolved=resolved, mendloop=finding))
     assert life_of(entry(resolved=True)) is Life.VERIFIED
+
+
+def test_what_is_open_is_not_opened_again() -> None:
+    """A judgement that says what is so already changes nothing, and is no return."""
+    driver = Driver().start()
+    driver.append("c1")
+    before = driver.state
+    done = driver.apply(commands.Judge(life=Life.REOPENED, names=("c1",), reason="it is real"))
+    assert 0 == done.result["changed"]
+    assert before is driver.state

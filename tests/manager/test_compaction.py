@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cleanups import documents
 from compactions import OPERATIONS, run_operations
@@ -21,7 +22,7 @@ from mendloop.core.compaction import HEAD_FINDINGS_BYTES
 from mendloop.core.errors import StateError, ValidationError
 from mendloop.core.model import Settings
 from mendloop.core.names import CHUNK
-from mendloop.core.vocabulary import Life, Severity
+from mendloop.core.vocabulary import Life, Severity, Status
 from mendloop.findings import Which
 from mendloop.manager import StateManager
 from mendloop.stores.port import Store
@@ -196,6 +197,29 @@ async def test_a_sealed_finding_is_judged_by_its_name(manager: StateManager) -> 
     await manager.judge("t", Life.REOPENED, "c150", reason="it is real")
     assert 300 == (await manager.require_state("t")).open_total
     assert 301 == len(await manager.get_feedback_history("t"))
+
+
+async def test_a_whole_state_can_hold_what_was_sealed(manager: StateManager) -> None:
+    """A sealed finding that is brought back in is replaced, not doubled; the others count on."""
+    await manager.create_task("t")
+    await manager.append_feedback("t", *(entry(f"c{n}") for n in range(300)))
+    await manager.compress_feedback_history("t")
+    state, read = await manager.require_state("t"), await manager.get_feedback_history("t")
+    replace = msgspec.structs.replace
+    assert "c150" not in {found.pr_comment_id for found in state.feedback_history}
+    brought = (*state.feedback_history, replace(read[150], resolved=True))
+    await manager.create_or_update_state(replace(state, feedback_history=brought))
+    after = await manager.require_state("t")
+    assert (299, 300) == (after.open_total, after.findings_total)
+    names = [found.pr_comment_id for found in await manager.get_feedback_history("t")]
+    assert [f"c{n}" for n in range(300)] == names
+
+    resolved = tuple(replace(found, resolved=True) for found in after.feedback_history)
+    ended = replace(after, status=Status.COMPLETED, feedback_history=resolved)
+    with pytest.raises(
+        ValidationError, match=f"{sum(after.ledger.findings.open)} findings are open"
+    ):
+        await manager.create_or_update_state(ended)
 
 
 async def test_a_write_is_answered_though_what_it_left_behind_cannot_be_removed(

@@ -258,3 +258,18 @@ async def test_16_creators_one_wins(
 
         told = await asyncio.gather(*(create(number) for number in range(16)))
         assert {"made": 1, "exists": 15} == {word: told.count(word) for word in set(told)}
+
+
+async def test_that_nothing_is_to_be_done_rests_on_what_is_stored_now(
+    store: FaultyStore, manage: Manage
+) -> None:
+    """Who wrote last before somebody else takes no decision from memory that needs no write."""
+    one, other = manage(store), manage(store)
+    await one.create_task("t")
+    await one.pause("t", reason="lunch")
+    await other.resume("t")
+    await one.pause("t", reason="dinner")
+    pause = (await other.require_state("t")).ledger.pause
+
+    assert pause is not None
+    assert "dinner" == pause.reason

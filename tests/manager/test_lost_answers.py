@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from clocks import SteppedClock
 from faulty_store import (
@@ -23,7 +24,7 @@ from faulty_store import (
 from states import entry
 
 from mendloop.core import commands
-from mendloop.core.commits import COMMITS_KEPT
+from mendloop.core.commits import COMMITS_KEPT, SEAL_BATCH
 from mendloop.core.errors import (
     MaxIterationsReached,
     OutcomeUnknown,
@@ -335,3 +336,22 @@ async def test_a_lost_answer_is_settled_though_its_commit_was_sealed_meanwhile(
     store.choose = in_turn([LOST_ANSWER])
     assert 1 == await manage(store, clock=clock).increment_iteration("t")
     assert 1 + 3 * COMMITS_KEPT == await other.get_current_iteration("t")
+
+
+async def test_what_was_done_long_ago_is_known_by_the_sealed_history(
+    store: FaultyStore, manage: Manage
+) -> None:
+    """An answer is lost, and others write until the head knows nothing of it: it is not done twice."""
+    silence = asyncio.Event()
+    lost = msgspec.structs.replace(LOST_ANSWER, until=silence)
+    one, other = manage(FaultyStore(store, in_turn([lost])), deadline_seconds=60.0), manage(store)
+    await other.create_task("t", settings=_MANY)
+    asking = asyncio.create_task(one.increment_iteration("t"))
+    while not await other.get_current_iteration("t"):  # noqa: ASYNC110 - a store has no event for it
+        await asyncio.sleep(0.01)
+    for number in range(2, 2 + 2 * (COMMITS_KEPT + SEAL_BATCH)):
+        assert number == await other.increment_iteration("t")
+    silence.set()
+
+    assert 1 == await asking
+    assert number == await other.get_current_iteration("t")
