@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +20,8 @@ from controlplane.server import Server, free_port
 from prometheus.rules import quickened
 
 __all__ = ["INTERVAL_SECONDS", "Prometheus"]
+
+_PATIENCE_SECONDS = 60.0
 
 INTERVAL_SECONDS = 1
 """From one scrape to the next, and from one evaluation to the next."""
@@ -34,7 +39,8 @@ class Prometheus:
 
     def __init__(self, programs: Path, folder: Path, targets: Mapping[str, Sequence[str]]) -> None:
         folder.mkdir(exist_ok=True)
-        (folder / "rules.yaml").write_text(quickened())
+        self._folder = folder
+        self._count = sum(map(len, targets.values()))
         (folder / "prometheus.yaml").write_text(_config(targets))
         self._url = f"http://127.0.0.1:{free_port()}"
         self._server = Server(
@@ -51,8 +57,17 @@ class Prometheus:
         )
 
     def __enter__(self) -> Self:
-        """Scrape and alert from now on."""
+        """
+        Scrape and alert from now on.
+
+        It finds its targets some seconds after its start (discovery.NewManager, updatert), and none
+        of them is absent for that: the rules come when all are scraped.
+        """
         self._server.start()
+        self._wait(lambda: len(self.query("up == 1")) == self._count, "scrapes the targets")
+        (self._folder / "rules.yaml").write_text(quickened())
+        os.kill(self._server.pid, signal.SIGHUP)
+        self._wait(lambda: bool(self._get("rules")["groups"]), "has read the rules")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,6 +105,12 @@ class Prometheus:
             with error:
                 raise AssertionError(f"{query}: {error.read().decode()}") from error
 
+    def _wait(self, is_so: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not is_so():
+            assert time.monotonic() < deadline, f"Prometheus has not said that it {what}"
+            time.sleep(0.1)
+
     def _is_ready(self) -> bool:
         try:
             with urlopen(f"{self._url}/-/ready", timeout=1) as answer:  # noqa: S310 - loopback
@@ -111,7 +132,7 @@ def _config(targets: Mapping[str, Sequence[str]]) -> str:
                 "scrape_timeout": every,
                 "evaluation_interval": every,
             },
-            "rule_files": ["rules.yaml"],
+            "rule_files": ["rules*.yaml"],
             "scrape_configs": [{"job_name": "mendloop", "static_configs": static}],
         }
     )

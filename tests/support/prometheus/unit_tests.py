@@ -76,7 +76,7 @@ FAULTS: dict[str, list[Fault]] = {
     ],
     "MendloopDeliveriesUnstored": [Fault({"mendloop_deliveries_total{unstored}": _UNSTORED})],
     "MendloopOperationsFailing": [Fault({"mendloop_operations_total{failed}": _FAILED})],
-    "MendloopQueueStuck": [Fault({"mendloop_queue_oldest_age_seconds": Series("", 30, 901)})],
+    "MendloopQueueStuck": [Fault({"mendloop_queue_oldest_age_seconds": Series("", 30, 601)})],
     "MendloopThrottled": [
         Fault({"mendloop_store_throttled_total": Series("", 0, 30, is_counter=True)}, 1)
     ],

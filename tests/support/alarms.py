@@ -1,0 +1,95 @@
+"""Waiting for alerts of a Prometheus, and judging when they came."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from prometheus import Prometheus, read_rules
+from prometheus.rules import seconds_of
+from prometheus.server import INTERVAL_SECONDS
+
+__all__ = ["Alarms"]
+
+_Alerts: TypeAlias = dict[str, dict[str, Any]]
+
+_PATIENCE_SECONDS = 60.0
+_LOOKED_BACK_SECONDS = 600
+
+
+class Alarms:
+    """
+    The alerts of one Prometheus, whose times are divided by 60.
+
+    Args:
+        prometheus: It runs.
+    """
+
+    def __init__(self, prometheus: Prometheus) -> None:
+        self._prometheus = prometheus
+
+    async def until_firing(self, namespace: str, *names: str) -> None:
+        """Wait until all of these fire, and make sure that each says in words what is the matter."""
+        firing = await self._until(namespace, lambda firing: set(names) <= set(firing))
+        for name in names:
+            told = firing[name]["annotations"]
+            assert namespace in told["summary"], told
+            assert not {"<error", "<no value>", "NaN"} & {*" ".join(told.values()).split()}, told
+
+    async def until_silent(self, namespace: str, *names: str) -> None:
+        """Wait until none of these fires."""
+        await self._until(namespace, lambda firing: not set(names) & set(firing))
+
+    async def ever(self, namespace: str) -> set[str]:
+        """Names of all alerts that fired for a namespace."""
+        selector = f'ALERTS{{namespace="{namespace}",alertstate="firing"}}'
+        series = await asyncio.to_thread(
+            self._prometheus.query, f"last_over_time({selector}[{_LOOKED_BACK_SECONDS}s])"
+        )
+        return {one["metric"]["alertname"] for one in series}
+
+    async def lateness(self, namespace: str, name: str) -> float:
+        """How many seconds after its condition had held for its time it fired first."""
+        pending, firing = [
+            await asyncio.to_thread(
+                self._prometheus.instants,
+                f'ALERTS{{namespace="{namespace}",alertname="{name}",alertstate="{state}"}}',
+                seconds=_LOOKED_BACK_SECONDS,
+            )
+            for state in ("pending", "firing")
+        ]
+        held_seconds = seconds_of(read_rules()[name]) / 60
+        if not held_seconds:
+            return 0.0
+        # What was pending, and never fired, was another time.
+        begun = _last_unbroken([at for at in pending if at < firing[0]])
+        return firing[0] - begun - held_seconds
+
+    async def _until(self, namespace: str, is_so: Callable[[_Alerts], bool]) -> _Alerts:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            firing = await self._firing(namespace)
+            if is_so(firing):
+                return firing
+            assert time.monotonic() < deadline, f"{namespace}: these fire: {', '.join(firing)}"
+            await asyncio.sleep(INTERVAL_SECONDS / 2)
+
+    async def _firing(self, namespace: str) -> _Alerts:
+        alerts = await asyncio.to_thread(self._prometheus.alerts)
+        return {
+            alert["labels"]["alertname"]: alert
+            for alert in alerts
+            if alert["state"] == "firing" and alert["labels"].get("namespace") == namespace
+        }
+
+
+def _last_unbroken(instants: list[float]) -> float:
+    """The first of the last instants that follow each other as evaluations do."""
+    begun = instants[-1]
+    for at in reversed(instants):
+        if begun - at > 1.5 * INTERVAL_SECONDS:
+            break
+        begun = at
+    return begun
