@@ -1,10 +1,16 @@
-"""The chart with every flag on."""
+"""The chart, installed on a real API server, and with every flag on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from installed import Installed
+
+from controlplane import Cluster
+from controlplane.helm import Helm
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +58,13 @@ def everything() -> dict[str, Any]:
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],
     }
+
+
+@pytest.fixture
+def installed(
+    control_plane: Cluster, namespace: str, helm: Helm, tmp_path: Path
+) -> Iterator[Installed]:
+    """The chart, installed."""
+    installed = Installed(control_plane, helm, namespace, tmp_path)
+    yield installed
+    installed.end()

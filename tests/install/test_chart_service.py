@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 from fault_proxy import FaultProxy
@@ -14,17 +13,6 @@ from patience import eventually
 from served import Replica
 
 from controlplane import Cluster
-from controlplane.helm import Helm
-
-
-@pytest.fixture
-def installed(
-    control_plane: Cluster, namespace: str, helm: Helm, tmp_path: Path
-) -> Iterator[Installed]:
-    """The chart, installed."""
-    installed = Installed(control_plane, helm, namespace, tmp_path)
-    yield installed
-    installed.end()
 
 
 @pytest.fixture

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from containerfile import Image, build, stages
-from served import Replica, Served, get_json
+from installed import Installed
+from served import Replica, Served
 
 import mendloop
-from controlplane.helm import Helm
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "Containerfile"
@@ -36,45 +35,40 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return build(FILE, tmp_path_factory.mktemp("image"))
 
 
-@pytest.fixture
-def served(image: Image) -> Iterator[Served]:
-    """A place in the image where its user may write."""
-    folder = image.root / "run" / "state"
-    served = Served("", folder, {})
-    os.chown(folder, *map(int, image.user.split(":")))
-    yield served
-    served.end()
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the root")
+def test_it_runs_what_the_chart_starts(image: Image, installed: Installed) -> None:
+    """With the files that a Pod has, as its user, it serves, passes `helm test`, writes nowhere, and stops."""
+    replica = installed.start_in(image)
+    replica.wait_until_ready()
+    assert 202 == installed.post(replica, "42")
+    asked = installed.ask(replica, image)
+    assert 0 == asked.returncode, asked.stdout + asked.stderr
+    assert 0 == replica.end()
+    user, _ = image.user.split(":")
+    assert [] == [str(path) for path in image.root.rglob("*") if str(path.lstat().st_uid) == user]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the root")
-def test_what_it_makes_serves_as_nobody_in_particular(
-    image: Image, served: Served, helm: Helm
-) -> None:
-    """As its user it takes a finding in, passes what `helm test` asks, and stops in good order."""
-    version = subprocess.run(
-        image.command(*image.entrypoint, "--version"),
-        env=image.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert mendloop.__version__ in version.stdout
+def test_it_serves_on_one_machine(image: Image, tmp_path: Path) -> None:
+    """It is the version of this checkout, and keeps a SQLite file where its user may write."""
+    folder = image.root / "run" / "state"
+    served = Served("", folder, {})
+    os.chown(folder, *map(int, image.user.split(":")))
     options = ["--store=sqlite:/run/state/state.db", "--feedback-token-file=/run/state/token"]
-    options += ["--webhook-secret-file=/run/state/secret"]
     options += ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"]
     program = image.command(*image.entrypoint)
-    replica = Replica("inside", options, served.folder, image.environment, program)
-    served.replicas.append(replica)
-    replica.wait_until_ready()
-    assert 202 == served.post(replica, {"task_id": "42", "findings": [FINDING]})[0]
-    assert 401 == get_json(f"{replica.intake}/v1/github", b"{}")[0]
-    (pod,) = (each for each in helm.objects() if each["kind"] == "Pod")
-    (container,) = pod["spec"]["containers"]
-    doors = ["github=401", "feedback=401"]
-    asks = [*container["command"], container["args"][0], replica.intake, replica.admin, *doors]
-    asked = subprocess.run(image.command(*asks), env=image.environment, check=False)
-    assert 0 == asked.returncode
-    assert 0 == replica.end()
+    told = subprocess.run(
+        [*program, "--version"], env=image.environment, capture_output=True, text=True, check=True
+    )
+    assert mendloop.__version__ in told.stdout
+    replica = Replica("inside", options, tmp_path, image.environment, program)
+    try:
+        replica.wait_until_ready()
+        assert 202 == served.post(replica, {"task_id": "42", "findings": [FINDING]})[0]
+        assert 0 == replica.end()
+    finally:
+        replica.process.kill()
+    assert (folder / "state.db").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the root")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from containerfile import Image
 from served import Replica, get_json
 
 from controlplane import Cluster
@@ -28,7 +30,8 @@ _VALUES = {
         "cleanup": {"interval": "1s", "retention": "1s", "grace": "1s"},
     },
 }
-_PLACES = {"/etc/mendloop": "config", "/run/secrets/mendloop/feedback": "senders"}
+_LISTEN = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"]
+_ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
 
 
 class Installed:
@@ -50,8 +53,10 @@ class Installed:
         self._test = json.loads(
             cluster.kubectl("create", "--dry-run=client", "-o", "json", "-f", "-", stdin=hooks)
         )
+        secret = ("senders", f"--from-literal=feedback-token={_TOKEN}")
+        cluster.kubectl("create", "secret", "generic", "-n", namespace, *secret)
+        self._pod = self.get("apps/v1/deployments/mendloop")["spec"]["template"]["spec"]
         self._replicas: list[Replica] = []
-        self._lay_files()
 
     def get(self, path: str) -> Any:
         """Ask for an object of the namespace."""
@@ -94,28 +99,80 @@ class Installed:
 
     def start(self, cluster: Cluster | None = None) -> Replica:
         """Start what the Deployment's Pod runs, as its account, at a cluster as it is seen through a proxy."""
-        template = self.get("apps/v1/deployments/mendloop")["spec"]["template"]["spec"]
-        account = template["serviceAccountName"]
-        token = self._cluster.service_account_token(self.namespace, account)
+        root = self._folder / "root"
+        options = self._options()
+        for place in self._mount(root):
+            options = [word.replace(place, f"{root}{place}") for word in options]
         config = self._folder / "kubeconfig"
-        (cluster or self._cluster).kubeconfig(config, token=token, namespace=self.namespace)
-        serve, *options = template["containers"][0]["args"]
-        assert "serve" == serve
-        for place, name in _PLACES.items():
-            options = [word.replace(place, str(self._folder / name)) for word in options]
-        options += ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"]
+        (cluster or self._cluster).kubeconfig(config, token=self._token(), namespace=self.namespace)
         environment = {"PATH": "/usr/bin:/bin", "KUBECONFIG": str(config)}
-        name = f"replica-{len(self._replicas)}"
-        self._replicas.append(Replica(name, options, self._folder, environment))
-        return self._replicas[-1]
+        return self._run(options, environment)
 
-    def ask(self, replica: Replica) -> subprocess.CompletedProcess[str]:
-        """Run what the Pod of `helm test` runs, with the replica's addresses in the place of the Services."""
+    def start_in(self, image: Image) -> Replica:
+        """Start it in the image, with all files in it that a kubelet would mount where it would."""
+        self._mount(image.root)
+        account = Path(f"{image.root}{_ACCOUNT}")
+        account.mkdir(parents=True, exist_ok=True)
+        (account / "token").write_text(self._token())
+        (account / "namespace").write_text(self.namespace)
+        (account / "ca.crt").write_bytes(self._cluster.ca_file.read_bytes())
+        environment = image.environment | {
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(self._cluster.port),
+        }
+        return self._run(self._options(), environment, image.command(*image.entrypoint))
+
+    def ask(self, replica: Replica, image: Image | None = None) -> subprocess.CompletedProcess[str]:
+        """
+        Run what the Pod of `helm test` runs, with the replica's addresses in the place of the Services.
+
+        Args:
+            image: Where; here if none is given.
+        """
         (container,) = self._test["spec"]["containers"]
         urls = {"http://mendloop:80": replica.intake, "http://mendloop-admin:9090": replica.admin}
         words = [urls.get(word, word) for word in container["args"]]
-        command = [sys.executable, *container["command"][1:], *words]
+        python, *options = container["command"]
+        command = [sys.executable, *options, *words]
+        if image:
+            command = image.command(python, *options, *words)
         return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def _options(self) -> list[str]:
+        serve, *options = self._pod["containers"][0]["args"]
+        assert "serve" == serve
+        return [*options, *_LISTEN]
+
+    def _token(self) -> str:
+        return self._cluster.service_account_token(self.namespace, self._pod["serviceAccountName"])
+
+    def _mount(self, root: Path) -> list[str]:
+        """Lay the Pod's files below *root*; returns where it has them."""
+        volumes = {volume["name"]: volume for volume in self._pod["volumes"]}
+        mounts = self._pod["containers"][0]["volumeMounts"]
+        for mount in mounts:
+            folder = Path(f"{root}{mount['mountPath']}")
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in self._content(volumes[mount["name"]]).items():
+                (folder / name).write_bytes(content)
+        return [mount["mountPath"] for mount in mounts]
+
+    def _content(self, volume: Any) -> dict[str, bytes]:
+        if "configMap" in volume:
+            data = self.get(f"configmaps/{volume['configMap']['name']}")["data"]
+            return {name: text.encode() for name, text in data.items()}
+        data = self.get(f"secrets/{volume['secret']['secretName']}")["data"]
+        return {name: base64.b64decode(text) for name, text in data.items()}
+
+    def _run(
+        self,
+        options: list[str],
+        environment: dict[str, str],
+        program: Sequence[str] = (sys.executable, "-m", "mendloop"),
+    ) -> Replica:
+        name = f"replica-{len(self._replicas)}"
+        self._replicas.append(Replica(name, options, self._folder, environment, program))
+        return self._replicas[-1]
 
     def post(self, replica: Replica, task_id: str) -> int:
         """Send a finding; returns the status of the answer."""
@@ -128,10 +185,3 @@ class Installed:
         for replica in self._replicas:
             if replica.process.poll() is None:
                 replica.kill()
-
-    def _lay_files(self) -> None:
-        for name in _PLACES.values():
-            (self._folder / name).mkdir()
-        for name, content in self.get("configmaps/mendloop-config")["data"].items():
-            (self._folder / "config" / name).write_text(content)
-        (self._folder / "senders" / "feedback-token").write_text(_TOKEN)
