@@ -29,21 +29,22 @@ IN_A_RUN = CRASH_POINTS[: CRASH_POINTS.index("lease-released") + 1]
 
 TIMES = {"timestamp", "last_update", "at", "started_at", "budget_from", "begun_at"}
 OPERATION_IDS = {"op_id", "id", "incarnation", "keys"}
-PACKED = {"digest", "size_bytes"}
+PACKED = {"digest", "size_bytes", "link", "head"}
 
 
 def without_times_ids_and_lease(state: dict[str, Any]) -> dict[str, Any]:
     """
     Take out what may differ: times, operation ids, lease.
 
-    A commit's digest is over a state with times in it, and a chunk's over commits: the last state's
-    is verified, then all are left out as the times that they stand for, and so are sizes of what
+    A commit's digest is over a state with times in it, its link and a chunk's digest are over commits:
+    the last state's are verified, then all are left out as the times that they stand for, and so are sizes of what
     times are spelled in and the operation ids' own digests. A task's incarnation is the id of its first commit, which
     a long run has sealed.
     """
     decoded = decode_state(json.dumps(state).encode())
     ledger = state["mendloop"]
     assert ledger["commits"][-1]["digest"] == digest(decoded)
+    assert ledger["chain"] == {"count": ledger["commit"], "head": ledger["commits"][-1]["link"]}
     first = ledger["commits"][0]
     assert first["number"] > 1 or first["id"] == ledger["incarnation"]
     bare = {key: value for key, value in ledger.items() if key != "lease"}
