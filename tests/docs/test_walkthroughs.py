@@ -69,7 +69,7 @@ def test_a_day_of_a_newcomer(
         follow("install", shell)
 
 
-@pytest.mark.parametrize("page", ["backup", "ci"])
+@pytest.mark.parametrize("page", ["backup", "ci", "github"])
 def test_a_page_does_what_it_shows(page: str, environment: dict[str, str], tmp_path: Path) -> None:
     """Where mendloop is installed, each command of the page ends well and prints what stands there."""
     (tmp_path / "bin" / "mendloop").symlink_to(Path(sys.executable).with_name("mendloop"))
