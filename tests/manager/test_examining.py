@@ -7,13 +7,15 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
+from faulty_store import FaultyStore
 from states import entry, state
 
 from mendloop.core.codec import encode_state
-from mendloop.core.names import HEAD, head_name
+from mendloop.core.names import CHUNK, HEAD, head_name
 from mendloop.manager import StateManager
-from mendloop.stores.port import Store
+from mendloop.stores.port import Page, Store
 
 Manage = Callable[..., StateManager]
 
@@ -37,6 +39,36 @@ async def test_sound_tasks_have_no_symptoms(
     print(f"{count} tasks examined in {time.monotonic() - began:.1f} s")  # noqa: T201 - a figure
     assert count == len(diagnoses)
     assert [] == [diagnosis for diagnosis in diagnoses if diagnosis.symptoms]
+
+
+class _MovingStore(FaultyStore):
+    """A writer seals anew what the head pointed at, after that was read and before its chunks are."""
+
+    writer: StateManager | None = None
+
+    async def list(self, kind: str, **options: Any) -> Page:
+        if kind == CHUNK and self.writer is not None:
+            writer, self.writer = self.writer, None
+            await writer.compress_feedback_history("t")
+            await writer.close()
+        return await self._store.list(kind, **options)
+
+
+async def test_a_task_that_moves_while_it_is_examined_is_sound(
+    place: Store, manage: Manage
+) -> None:
+    """What is told is of one moment: a chunk that went with an older head is not missed."""
+    writer = manage(place)
+    await writer.create_task("t")
+    for first in range(0, 120, 40):
+        await writer.append_feedback("t", *(entry(f"c{n}") for n in range(first, first + 40)))
+    assert (await writer.require_state("t")).ledger.findings.tail is not None
+    moving = _MovingStore(place)
+    moving.writer = writer
+    diagnosis = await manage(moving).validate_state("t")
+
+    assert moving.writer is None
+    assert () == diagnosis.symptoms
 
 
 _EXAMINED = """
