@@ -23,7 +23,7 @@ from mendloop.core.diagnosis import Case, Diagnosis, diagnose, no_task, state_of
 from mendloop.core.errors import DocumentExists, RevisionConflict, StateError, StateNotFound
 from mendloop.core.evidence import Facts, facts_of
 from mendloop.core.model import RemediationState
-from mendloop.core.names import CHUNK, HEAD, HEADLESS, head_name, task_of_head
+from mendloop.core.names import CHUNK, HEAD, HEADLESS, head_name, task_of_chunk, task_of_head
 from mendloop.core.quarantine import Copy, check_is_of_state
 from mendloop.core.rebuilding import Heap, Rebuilt, is_history_to_be_sealed_anew, owner_of, rebuild
 from mendloop.core.reinstating import is_reinstated, reinstated
@@ -116,7 +116,7 @@ class Surgeon:
             with contextlib.suppress(StateNotFound):  # it may have gone meanwhile
                 yield (await self._examine(task_id, document)).diagnosis
         async for document in documents(self._store, CHUNK, limit=_PAGE):
-            task_id = document.labels.get("task-id", "")
+            task_id = task_of_chunk(document.key) or document.labels.get("task-id", "")
             if task_id and task_id not in known:
                 known.add(task_id)
                 with contextlib.suppress(StateNotFound):
@@ -176,6 +176,9 @@ class Surgeon:
         """Read all that is stored of a task of which there is something."""
         examined = await self._stand_still(task_id, head)
         if examined.head is None and not examined.case.facts:
+            case = await self._with_unlabelled(examined.case)
+            if case.facts:
+                return examined._replace(case=case, diagnosis=diagnose(case))
             raise StateNotFound(
                 f"nothing is stored of task {task_id}, neither a state nor a history: if there was "
                 "such a task, put it back from a copy",
@@ -217,7 +220,7 @@ class Surgeon:
 
     async def _repair(self, examined: _Examined) -> Recovery:
         """Set aside what is damaged, and make the task sound."""
-        case = await self._with_remembered(examined)
+        case = await self._with_unlabelled(await self._with_remembered(examined))
         salvaged = salvage(case, now=self._clock.now())
         symptoms = tuple(symptom.what for symptom in examined.diagnosis.symptoms)
         incarnation = owner_of(case, salvaged.state)
@@ -233,7 +236,7 @@ class Surgeon:
 
     async def _reinstate(self, examined: _Examined, copy: Copy) -> Recovery:
         """Set aside what is there, and have the copy take its place."""
-        case = await self._with_remembered(examined)
+        case = await self._with_unlabelled(await self._with_remembered(examined))
         now = self._clock.now()
         if is_reinstated(case, copy.name):
             return await self._finish_again(case)
@@ -307,6 +310,19 @@ class Surgeon:
         if head is None:
             return case
         return msgspec.structs.replace(case, body=head.body, fields=head.fields)
+
+    async def _with_unlabelled(self, case: Case) -> Case:
+        """Return the case with what of its history has lost its label, where no head points at it."""
+        state = state_of(case)
+        if isinstance(state, RemediationState) and state.mendloop:
+            return case
+        known = {facts.key for facts in case.facts}
+        more = [
+            facts_of(case.task_id, document.key, document.body)
+            async for document in documents(self._store, CHUNK, limit=_PAGE)
+            if document.key not in known and task_of_chunk(document.key) == case.task_id
+        ]
+        return msgspec.structs.replace(case, facts=(*case.facts, *more))
 
     async def _set_aside(
         self, examined: _Examined, incarnation: str, reason: str

@@ -144,3 +144,30 @@ async def test_a_head_that_points_at_other_bytes_is_noticed(
     diagnosis = await manage(store).validate_state("t")
 
     assert {SymptomKind.BROKEN_CHUNK} == {symptom.kind for symptom in diagnosis.symptoms}
+
+
+@pytest.mark.parametrize("damage", ["none", "cut", "gone"])
+async def test_a_history_that_has_lost_its_labels_is_found_by_its_names(
+    damage: str, store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """A head that is whole points at it; else a repair looks for it, and the next cleanup takes none of it."""
+    await filled(manager)
+    await manager.compress_feedback_history("t")
+    await manager.close()
+    head = await head_of(store)
+    for chunk in (await store.list(CHUNK)).documents:
+        await store.delete(chunk)
+        await store.create(CHUNK, chunk.key, chunk.body)
+    if damage == "cut":
+        await store.replace(head, head.body[: len(head.body) // 3])
+    elif damage == "gone":
+        await store.delete(head)
+    [diagnosis] = [found async for found in manage(store).validate_all()]
+    assert ("t", damage == "none") == (diagnosis.task_id, diagnosis.symptoms == ())
+    await manage(store).recover_state("t")
+    await manage(store).cleanup_old_states()
+
+    names = [found.pr_comment_id for found in await manage(store).get_feedback_history("t")]
+    assert names == [f"c{n}" for n in range(FINDINGS) if f"c{n}" in names]
+    assert len(names) > FINDINGS - 20
+    assert () == (await manage(store).validate_state("t")).symptoms
