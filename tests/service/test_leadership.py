@@ -106,7 +106,9 @@ class _Crew:
                 while await self._past.get_state(task_id):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.05)
             deletions = [await self._deletions(task_id) for task_id in to_delete]
+            logs = [(await self._past.read_log(task_id)).entries for task_id in to_remove]
         assert [1] * len(to_delete) == [len(by) for by in deletions]
+        assert [["remove"]] * len(to_remove) == [[entry.do for entry in log] for log in logs]
         return Counter(by[0] for by in deletions)
 
     async def _deletions(self, task_id: str) -> list[str]:
@@ -184,6 +186,8 @@ async def _continue(crew: _Crew, old: Replica, now: LeaseRecord) -> None:
     async with asyncio.timeout(15):
         while await asyncio.to_thread(old.metric, "mendloop_leader"):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.1)
-    later = await crew.record()
+        later = now
+        while later.renewed_at == now.renewed_at:
+            await asyncio.sleep(0.1)
+            later = await crew.record()
     assert (now.holder, now.transitions) == (later.holder, later.transitions)
-    assert now.renewed_at < later.renewed_at
