@@ -54,6 +54,7 @@ def everything() -> dict[str, Any]:
             "labels": {"release": "prometheus"},
             "serviceMonitor": {"enabled": True, "interval": "15s"},
             "prometheusRule": {"enabled": True},
+            "dashboard": {"enabled": True, "labels": {"grafana_dashboard": "mendloop"}},
         },
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],

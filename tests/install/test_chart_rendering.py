@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -27,8 +28,10 @@ _SIDECAR = "monitoring.dashboard.labels"
 STOP_SECONDS = 20  # docs/service.md promises it
 
 
-def _one(objects: list[dict[str, Any]], kind: str) -> Any:
-    (found,) = (each for each in objects if each["kind"] == kind)
+def _one(objects: list[dict[str, Any]], kind: str, name: str = "") -> Any:
+    (found,) = (
+        each for each in objects if each["kind"] == kind and each["metadata"]["name"].endswith(name)
+    )
     return found
 
 
@@ -93,7 +96,8 @@ def test_settings_arrive_as_they_are_given(
     )
     file = tmp_path / "serve.toml"
     for values, settings in (({}, ServiceSettings()), (everything, told)):
-        file.write_text(_one(helm.objects(values=values), "ConfigMap")["data"]["serve.toml"])
+        found = _one(helm.objects(values=values), "ConfigMap", "-config")
+        file.write_text(found["data"]["serve.toml"])
         assert settings == read_settings(file)
 
 
@@ -117,6 +121,17 @@ def test_a_door_is_as_open_as_its_secret(helm: Helm) -> None:
     assert [f"--webhook-secret-file={folder}/{key}" for key in ("new", "old")] == doors
     asked = _one(objects, "Pod")["spec"]["containers"][0]["args"][-2:]
     assert {"github=401", "feedback=404"} == set(asked)
+
+
+def test_alerts_and_dashboard_arrive_as_they_are(helm: Helm, everything: dict[str, Any]) -> None:
+    """What Helm takes for its own in them, such as braces, it leaves alone."""
+    objects = helm.objects(values=everything)
+    rules = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
+    assert rules == _one(objects, "PrometheusRule")["spec"]
+    dashboard = json.loads((CHART / "files" / "dashboard.json").read_text())
+    shipped = _one(objects, "ConfigMap", "-dashboard")
+    assert dashboard == json.loads(shipped["data"]["mendloop.json"])
+    assert "mendloop" == shipped["metadata"]["labels"]["grafana_dashboard"]
 
 
 def test_pods_may_do_nothing_that_they_need_not(helm: Helm, everything: dict[str, Any]) -> None:
