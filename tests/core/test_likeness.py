@@ -42,6 +42,18 @@ def test_one_that_is_gone_and_one_that_came_are_one(again: Traits) -> None:
     assert {0: 0} == reworded([ONE], [again])
 
 
+def test_one_that_is_found_again_is_found_once() -> None:
+    """What is sure by its line is not given to another one that agrees in less."""
+    near = changed(context="    left = sum_of(rows, seen, 1)")
+    assert {0: 0} == reworded([ONE, near], [changed(message="Local variable `left` is never used")])
+
+
+def test_a_line_of_one_word_tells_nothing() -> None:
+    """Where the message is another, too little is left to agree in."""
+    short = changed(context="finish()")
+    assert {} == reworded([short], [changed(context="finish()", message="it is not awaited")])
+
+
 @pytest.mark.parametrize(
     "other",
     [

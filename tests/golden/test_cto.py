@@ -20,7 +20,7 @@ from mendloop.cli.main import run
 from mendloop.core.codec import encode_state
 from mendloop.core.cto import NAME_PREFIX, from_cto
 from mendloop.core.errors import StateError
-from mendloop.core.text import redact_secrets
+from mendloop.core.text import DESCRIPTION_LIMIT_BYTES, redact_secrets
 from mendloop.core.vocabulary import Phase, Status, StopReason
 from mendloop.intake.kubectl_dump import configmaps
 from mendloop.manager import StateManager
@@ -104,6 +104,56 @@ async def test_a_status_is_what_the_table_says(
     assert (made.iteration, made.metadata) == (stored.iteration, stored.metadata)
     told = [(e.pr_comment_id, e.description, e.resolved) for e in made.feedback_history]
     assert told == [(e.pr_comment_id, e.description, e.resolved) for e in stored.feedback_history]
+
+
+@pytest.mark.parametrize(
+    ("iteration", "status"),
+    [(2, Status.IN_PROGRESS), (3, Status.IN_PROGRESS), (4, Status.MAX_ITERATIONS_REACHED)],
+)
+def test_the_last_iteration_of_a_limit_is_still_going_on(iteration: int, status: Status) -> None:
+    """Only beyond its limit a task that was under way has reached it."""
+    given = {"status": "InProgress", "iteration": iteration, "max_iterations": 3}
+    data = {"state.json": json.dumps(given)}
+    made = from_cto(f"{NAME_PREFIX}pr-1-task-2", data, now=NOW, redact=redact_secrets)
+
+    assert status is made.status
+
+
+def test_a_long_text_is_divided_between_characters() -> None:
+    """Every key holds whole ones, and all of them together are the text."""
+    text = "x" + "\u00e9" * 5000
+    given = {"status": "InProgress", "workflow_id": text}
+    made = from_cto(
+        f"{NAME_PREFIX}pr-1-task-2",
+        {"state.json": json.dumps(given)},
+        now=NOW,
+        redact=redact_secrets,
+    )
+    pieces = [piece for key, piece in made.metadata.items() if key.startswith("cto_workflow_id")]
+
+    assert len(pieces) > 1
+    assert text == "".join(pieces)
+
+
+@pytest.mark.parametrize("before", [0, DESCRIPTION_LIMIT_BYTES - 20])
+def test_no_secret_comes_in_with_a_finding(before: int) -> None:
+    """Not whole, and not in two parts where a long description is divided."""
+    secret = "ghp_" + "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX"
+    description = "words " * (before // 6) + secret
+    given = {
+        "status": "InProgress",
+        "feedback_history": [{"id": "f1", "feedback": {"description": description}}],
+    }
+    made = from_cto(
+        f"{NAME_PREFIX}pr-1-task-2",
+        {"state.json": json.dumps(given)},
+        now=NOW,
+        redact=redact_secrets,
+    )
+    written = encode_state(made)
+
+    assert secret[:12].encode() not in written
+    assert secret[-12:].encode() not in written
 
 
 @pytest.fixture
