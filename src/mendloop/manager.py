@@ -27,6 +27,7 @@ from mendloop.core.model import Commit, FeedbackEntry, RemediationState, Setting
 from mendloop.core.names import HEAD, check_task_id, head_name
 from mendloop.core.statistics import Statistics
 from mendloop.core.text import Redactor, redact_secrets
+from mendloop.core.transitions.naming import distinct
 from mendloop.disposal import Disposal
 from mendloop.feedback import Feedback
 from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
@@ -44,6 +45,7 @@ from mendloop.whoami import user_name
 __all__ = ["StateManager"]
 
 _OP_ID_LIMIT = 128
+_OP_ID_BYTES = 4 * _OP_ID_LIMIT
 
 
 class StateManager(Disposal, Feedback, Records):
@@ -375,7 +377,9 @@ class StateManager(Disposal, Feedback, Records):
             )
         request = Request(
             command=command,
-            op_id=op_id or secrets.token_hex(8),
+            op_id=distinct(
+                op_id or secrets.token_hex(8), limit_bytes=_OP_ID_BYTES, redact=self._redact
+            ),
             by=self._by,
             door=self._door,
             may_repeat=op_id is not None,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mendloop.core.secrets import SECRET_KINDS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,3 +32,11 @@ def test_a_page_that_is_made_from_the_code_is_up_to_date(page: str) -> None:
     )
 
     assert made.stdout == (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+
+
+def test_the_security_page_names_every_kind_of_secret() -> None:
+    """Each mark that there is stands in the list of them, and no other."""
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    told = page.partition("By the names of their marks:\n")[2].partition(".\n\n")[0]
+
+    assert sorted(SECRET_KINDS) == " ".join(told.split()).split(", ")

@@ -166,7 +166,7 @@ def fold(
             now=now,
             op_id=request.op_id,
             by=tidy(request.by, limit_bytes=AUTHOR_LIMIT_BYTES, redact=redact),
-            door=request.door,
+            door=redact(request.door),
             token=token,
             redact=redact,
             sealed=shelves.findings,
@@ -188,7 +188,7 @@ def fold(
         if done.is_changed:
             state = done.state
         if done.is_changed and done.leaves_record:
-            change = _change(done, request, context.by)
+            change = _change(done, request, by=context.by, door=context.door)
             changes.append(change)
             known[request.op_id] = change
     documents: tuple[Document, ...] = ()
@@ -299,13 +299,13 @@ def _told(result: dict[str, Any], task_id: str) -> Answer:
     return Answer(result=copy.deepcopy(result))
 
 
-def _change(done: Transition, request: Request, by: str) -> Change:
+def _change(done: Transition, request: Request, *, by: str, door: str) -> Change:
     result = done.result | ({_REFUSED: done.refusal} if done.refusal else {})
     return Change(
         do=command_name(request.command),
         op_id=request.op_id,
         by=by,
-        door=request.door,
+        door=door,
         result=result,
         facts=done.facts,
     )

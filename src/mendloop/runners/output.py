@@ -10,17 +10,23 @@ from __future__ import annotations
 import asyncio
 import codecs
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mendloop.core.errors import RunError
-from mendloop.core.text import redact_secrets, tidy
+from mendloop.core.text import clean, redact_secrets, tidy
 
 __all__ = ["Capture", "Drain", "LineFeed", "Tail"]
 
 _CHUNK_BYTES = 32 * 1024
 _LINE_CHARACTERS = 8 * 1024
+_UNENDED_CHARACTERS = 4 * _LINE_CHARACTERS
+_BLOCK_CHARACTERS = 64 * 1024
+_BLOCK_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")
+# No token goes on behind one of these.
+_PARTS = " \t\"',;<>()[]{}&|"
 _REPORT_STARTS = b"{[<"
 _BLANKS = b" \t\r\n\f\v\xef\xbb\xbf"
 
@@ -105,7 +111,11 @@ class Tail:
 
 
 class LineFeed:
-    """Hands an output on line by line; long lines come in pieces."""
+    """
+    Hands an output on line by line, without secrets; long lines come in pieces.
+
+    The lines of a private key are held until its end, so that it is known for one.
+    """
 
     def __init__(self, show: Callable[[str], None], *, is_report_hidden: bool) -> None:
         """
@@ -120,6 +130,7 @@ class LineFeed:
         self._is_hidden = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._partial = ""
+        self._block: list[str] = []
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes."""
@@ -135,17 +146,36 @@ class LineFeed:
     def close(self) -> None:
         """Show what has no line end."""
         self._take(self._decoder.decode(b"", final=True))
-        if self._partial:
-            self._show(self._partial)
-            self._partial = ""
+        last = [self._partial] if self._partial else []
+        self._show_lines([*self._block, *last])
+        self._partial, self._block = "", []
 
     def _take(self, text: str) -> None:
         *lines, self._partial = (self._partial + text).split("\n")
-        for line in lines:
-            self._show_line(line.removesuffix("\r"))
-        while len(self._partial) > _LINE_CHARACTERS:
-            self._show(self._partial[:_LINE_CHARACTERS])
-            self._partial = self._partial[_LINE_CHARACTERS:]
+        if len(self._partial) > _UNENDED_CHARACTERS:
+            end = max(map(self._partial.rfind, _PARTS)) + 1 or len(self._partial)
+            lines.append(self._partial[:end])
+            self._partial = self._partial[end:]
+        if lines:
+            self._hold_block([*self._block, *(line.removesuffix("\r") for line in lines)])
+
+    def _hold_block(self, lines: list[str]) -> None:
+        """Show *lines*, but for those of a private key that has not ended yet."""
+        text = "\n".join(lines)
+        start = max(text.rfind("-----BEGIN "), 0)
+        is_begun = _BLOCK_BEGINS.match(text, start) and "-----END " not in text[start:]
+        first = text.count("\n", 0, start) if is_begun else len(lines)
+        if len(text) - start > _BLOCK_CHARACTERS:
+            first = len(lines)
+        lines, self._block = lines[:first], lines[first:]
+        self._show_lines(lines)
+
+    def _show_lines(self, lines: list[str]) -> None:
+        text = "\n".join(lines)
+        cleaned = clean(text, limit_bytes=sys.maxsize)
+        redacted = redact_secrets(cleaned)
+        for line in lines if redacted is cleaned else redacted.split("\n"):
+            self._show_line(line)
 
     def _show_line(self, line: str) -> None:
         for start in range(0, max(1, len(line)), _LINE_CHARACTERS):

@@ -13,6 +13,8 @@ from aiohttp import web
 from mendloop.core.errors import ValidationError
 from mendloop.core.model import FeedbackEntry, Finding, Settings
 from mendloop.core.names import check_task_id
+from mendloop.core.text import redact_secrets, tidy
+from mendloop.core.transitions.naming import distinct
 from mendloop.core.vocabulary import PERSON
 from mendloop.intake.json_bytes import UnreadableJson, decode
 from mendloop.intake.jsonl import FeedbackLine
@@ -24,6 +26,7 @@ from mendloop.service.task_maker import with_task
 __all__ = ["FeedbackDoor", "FeedbackPost", "FeedbackWork"]
 
 _LIMIT_BYTES = 512 * 1024
+_ID_LIMIT = 100
 _PATIENCE_SECONDS = 10.0
 _TOKEN_HEADERS = ("X-Gitlab-Token", "X-Mendloop-Token")
 _BEARER = "bearer "
@@ -43,7 +46,7 @@ class FeedbackPost(msgspec.Struct, frozen=True, kw_only=True):
 
     task_id: str
     findings: Annotated[tuple[FeedbackLine, ...], msgspec.Meta(min_length=1, max_length=1000)]
-    id: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    id: Annotated[str, msgspec.Meta(max_length=_ID_LIMIT)] = ""
     author: str = ""
 
 
@@ -72,7 +75,7 @@ class FeedbackDoor:
             raise Refusal(401, "unauthorized", reason)
         body = await self._bodies.read(request)
         try:
-            post = decode(body, FeedbackPost)
+            post = _kept(decode(body, FeedbackPost))
             check_task_id(post.task_id)
         except (UnreadableJson, ValidationError) as error:
             raise Refusal(422, "invalid", str(error)) from error
@@ -116,6 +119,35 @@ class FeedbackWork:
             lambda: manager.append_feedback(post.task_id, *entries, op_id=op_id),
         )
         return "done"
+
+
+def _kept(post: FeedbackPost) -> FeedbackPost:
+    """
+    The post as it is queued: what waits in a store is without secrets too.
+
+    Raises:
+        ValidationError: A description is blank but for what cannot be seen.
+    """
+    return msgspec.structs.replace(
+        post,
+        id=distinct(post.id, limit_bytes=_ID_LIMIT, redact=redact_secrets),
+        author=tidy(post.author, limit_bytes=_LIMIT_BYTES, redact=redact_secrets),
+        findings=tuple(_kept_line(line) for line in post.findings),
+    )
+
+
+def _kept_line(line: FeedbackLine) -> FeedbackLine:
+    kept = {
+        name: tidy(getattr(line, name), limit_bytes=_LIMIT_BYTES, redact=redact_secrets)
+        for name in ("description", "author", "path", "rule", "commit")
+    }
+    if not kept["description"].strip():
+        raise ValidationError("a finding needs a description")
+    names = {
+        name: distinct(getattr(line, name), limit_bytes=_LIMIT_BYTES, redact=redact_secrets)
+        for name in ("comment_id", "tool", "identity")
+    }
+    return msgspec.structs.replace(line, **kept, **names)
 
 
 def _entry(line: FeedbackLine, by: str, received_at: datetime) -> FeedbackEntry:

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from mendloop.core.text import Redactor, clean
+from mendloop.core.text import Redactor, tidy
 
 __all__ = ["configure_logs"]
 
@@ -55,6 +55,10 @@ def configure_logs(*, redact: Redactor, level: int = logging.INFO) -> None:
 
 
 def _safe(value: Any, redact: Redactor) -> Any:
-    if isinstance(value, str):
-        return redact(clean(value, limit_bytes=_LINE_BYTES))
-    return value
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {_safe(str(key), redact): _safe(item, redact) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_safe(item, redact) for item in value]
+    return tidy(str(value), limit_bytes=_LINE_BYTES, redact=redact)

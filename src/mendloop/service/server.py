@@ -10,6 +10,7 @@ from typing import Protocol
 from aiohttp import web
 
 from mendloop.core.errors import StateError
+from mendloop.core.text import redact_secrets
 from mendloop.service.bodies import Refusal
 from mendloop.service.health import Health
 from mendloop.service.metrics import Metrics
@@ -85,7 +86,9 @@ async def _answer(
         headers = _RETRY_AFTER
     metrics.deliveries.labels(door.name, outcome).inc()
     metrics.delivery_seconds.labels(door.name).observe(time.monotonic() - begun_seconds)
-    answer = {"result": outcome, "reason": reason} if reason else {"result": outcome}
+    # It may quote what was sent, and a sender may log what it is answered.
+    told = {"reason": redact_secrets(reason)} if reason else {}
+    answer = {"result": outcome, **told}
     return web.json_response(answer, status=status, headers=headers)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from mendloop.core import commands
 from mendloop.core.commands import Command, Context
 from mendloop.core.model import RemediationState
+from mendloop.core.sifting import sifted
 from mendloop.core.transitions import (
     comments,
     deletion,
@@ -66,6 +67,16 @@ _OF_DELETED = (
 """All that a deleted task answers; a repair leaves it deleted."""
 
 
+_OF_MANY_TEXTS = (
+    commands.AppendFeedback,
+    commands.RecordReview,
+    commands.RecordComment,
+    commands.PutState,
+    commands.Judge,
+)
+"""These clean each text as they take it in, and keep names apart; of all others no text is missed."""
+
+
 def transition(state: RemediationState | None, command: Command, context: Context) -> Transition:
     """
     Answer *command*: the new state and what to tell the caller.
@@ -76,6 +87,8 @@ def transition(state: RemediationState | None, command: Command, context: Contex
     """
     if state is not None and not isinstance(command, _OF_DELETED):
         deletion.refuse_deleted(state)
+    if not isinstance(command, _OF_MANY_TEXTS):
+        command = sifted(command, context.redact)
     return _TRANSITIONS[type(command)][1](state, command, context)
 
 

@@ -10,6 +10,7 @@ from mendloop.core.errors import ValidationError
 from mendloop.core.model import RemediationState
 from mendloop.core.text import REASON_LIMIT_BYTES, tidy
 from mendloop.core.transitions.matching import History
+from mendloop.core.transitions.naming import comment_id_of
 from mendloop.core.transitions.outcome import Transition, ledger_of, require, revise
 from mendloop.core.vocabulary import Life
 
@@ -63,7 +64,7 @@ def _place(history: History, name: str, context: Context) -> int:
     Raises:
         ValidationError: It stands for none or several.
     """
-    places = history.named(name)
+    places = history.named(name) or history.named(comment_id_of(name, context.redact))
     if len(places) == 1:
         return places[0]
     task_id = context.task_id

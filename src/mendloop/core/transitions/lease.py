@@ -20,7 +20,7 @@ from mendloop.core.commands import (
 )
 from mendloop.core.model import Ledger, RemediationState
 from mendloop.core.run import Lease
-from mendloop.core.text import AUTHOR_LIMIT_BYTES, PATH_LIMIT_BYTES, no_redaction, tidy
+from mendloop.core.text import AUTHOR_LIMIT_BYTES, PATH_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
     Transition,
     check_holder,
@@ -67,7 +67,7 @@ def acquire(state: RemediationState | None, command: AcquireLease, context: Cont
         ttl_seconds=command.ttl_seconds,
         renewals=0,
         renewed_boottime_seconds=command.boottime_seconds,
-        tree=tidy(command.tree, limit_bytes=PATH_LIMIT_BYTES, redact=no_redaction),
+        tree=tidy(command.tree, limit_bytes=PATH_LIMIT_BYTES, redact=context.redact),
     )
     return _kept(state, ledger, validated(taken), result={"generation": taken.generation})
 

@@ -22,29 +22,26 @@ from mendloop.core.fingerprint import fingerprint, number_findings
 from mendloop.core.lives import finding_of
 from mendloop.core.model import FeedbackEntry, Finding, RemediationState
 from mendloop.core.sealed import Sealed
+from mendloop.core.sifting import sifted
 from mendloop.core.text import (
     AUTHOR_LIMIT_BYTES,
-    COMMENT_ID_LIMIT_BYTES,
     CONTEXT_LIMIT_BYTES,
     DESCRIPTION_LIMIT_BYTES,
     NOTE_LIMIT_BYTES,
     PATH_LIMIT_BYTES,
     RULE_LIMIT_BYTES,
-    Redactor,
     is_cut,
-    no_redaction,
     tidy,
 )
 from mendloop.core.tips import commit_name
 from mendloop.core.transitions.matching import History, Tally
-from mendloop.core.transitions.naming import told_apart
+from mendloop.core.transitions.naming import comment_id_of, distinct
 from mendloop.core.transitions.outcome import Transition, ledger_of, require, revise
 from mendloop.core.transitions.tips import commit_given
 from mendloop.core.vocabulary import PERSON
 
 __all__ = [
     "append_feedback",
-    "comment_id_of",
     "compress",
     "in_utc",
     "merge_reports",
@@ -213,7 +210,8 @@ def person_entry(entry: FeedbackEntry, context: Context, *, commit: str) -> Feed
     )
     if not clean.description.strip():
         raise ValidationError("a finding needs a description", task_id=context.task_id)
-    return validated(in_utc(_replace(clean, timestamp=entry.timestamp, extra=entry.extra)))
+    carried = sifted(entry.extra, context.redact)
+    return validated(in_utc(_replace(clean, timestamp=entry.timestamp, extra=carried)))
 
 
 def in_utc(entry: FeedbackEntry) -> FeedbackEntry:
@@ -255,7 +253,7 @@ def _entry(
         issue_type=raw.issue_type,
         description=description,
         resolved=False,
-        pr_comment_id=comment_id_of(comment_id),
+        pr_comment_id=comment_id_of(comment_id, context.redact),
         mendloop=_replace(
             finding,
             rule=clean(raw.rule, RULE_LIMIT_BYTES),
@@ -268,22 +266,9 @@ def _entry(
     )
 
 
-def comment_id_of(given: str) -> str:
-    """The comment id that *given* is kept under."""
-    return _distinct(given, COMMENT_ID_LIMIT_BYTES, no_redaction)
-
-
-def _distinct(given: str, limit_bytes: int, redact: Redactor) -> str:
-    """Clean a name; two that differ only in what is cut or cleaned away stay two."""
-    kept = tidy(given, limit_bytes=limit_bytes, redact=redact)
-    if kept == given:
-        return kept
-    return told_apart(given, given, limit_bytes=limit_bytes, redact=redact)
-
-
 def reviewer_name(given: str, context: Context) -> str:
     """The name that a reviewer is kept under."""
-    return _distinct(given, _SOURCE_PART_LIMIT_BYTES, context.redact)
+    return distinct(given, limit_bytes=_SOURCE_PART_LIMIT_BYTES, redact=context.redact)
 
 
 def _source(reviewer: str, tool: str, context: Context) -> str:
@@ -291,4 +276,4 @@ def _source(reviewer: str, tool: str, context: Context) -> str:
     name = reviewer_name(reviewer, context).replace("%", "%25").replace(":", "%3A")
     if name == PERSON:
         name = f"%{ord(name[0]):X}{name[1:]}"
-    return f"{name}:{_distinct(tool, _SOURCE_PART_LIMIT_BYTES, context.redact)}" if tool else name
+    return f"{name}:{reviewer_name(tool, context)}" if tool else name

@@ -12,6 +12,8 @@ from mendloop.core.vocabulary import PERSON, Severity
 
 __all__ = [
     "begins",
+    "comment_id_of",
+    "distinct",
     "is_same",
     "names",
     "owner",
@@ -45,6 +47,19 @@ def traits(entry: FeedbackEntry) -> Traits:
         message=entry.description,
         context=finding.context,
     )
+
+
+def comment_id_of(given: str, redact: Redactor) -> str:
+    """The comment id that *given* is kept under; a secret in it goes, and it is found by it again."""
+    return distinct(given, limit_bytes=COMMENT_ID_LIMIT_BYTES, redact=redact)
+
+
+def distinct(given: str, *, limit_bytes: int, redact: Redactor) -> str:
+    """Clean a name; two that differ only in what is cut, cleaned or redacted away stay two."""
+    kept = tidy(given, limit_bytes=limit_bytes, redact=redact)
+    if kept == given:
+        return kept
+    return told_apart(given, given, limit_bytes=limit_bytes, redact=redact)
 
 
 def begins(entry: FeedbackEntry, name: str) -> bool:

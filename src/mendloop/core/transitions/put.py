@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from mendloop.core.codec import decode_state, encode_state
@@ -18,6 +20,7 @@ from mendloop.core.model import (
 )
 from mendloop.core.run import Lease
 from mendloop.core.sealed import Sealed
+from mendloop.core.sifting import sifted
 from mendloop.core.text import (
     AUTHOR_LIMIT_BYTES,
     CONTEXT_LIMIT_BYTES,
@@ -31,7 +34,8 @@ from mendloop.core.text import (
     RULE_LIMIT_BYTES,
     tidy,
 )
-from mendloop.core.transitions.ledger import comment_id_of, in_utc
+from mendloop.core.transitions.ledger import in_utc
+from mendloop.core.transitions.naming import comment_id_of, distinct
 from mendloop.core.transitions.outcome import (
     Transition,
     check_not_run_by_others,
@@ -41,6 +45,20 @@ from mendloop.core.transitions.outcome import (
 from mendloop.core.vocabulary import Status
 
 __all__ = ["put_state"]
+
+_OURS: dict[str, Any] = {
+    "lease": Lease(),
+    "hold": None,
+    "deleted": None,
+    "restored_at": None,
+    "tips": (),
+    "commits": (),
+    "chain": None,
+    "findings": Sealed(),
+    "log": Sealed(),
+    "sealed": (),
+}
+"""What no caller writes: so it is in a new task, and else it is kept from the stored state."""
 
 _replace = msgspec.structs.replace
 
@@ -67,33 +85,20 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
     _refuse_equal_ids(given)
     _refuse_unclean_end(state, given, replaced)
     mine = ledger_of(given, context)
+    theirs = sifted(_replace(mine, **_OURS), context.redact)
     if state is None:
         if mine.commit:
             raise RevisionConflict(
                 f"task {context.task_id} is gone since it was read", task_id=context.task_id
             )
-        ours = _replace(
-            mine,
-            incarnation=context.token,
-            commit=0,
-            lease=Lease(),
-            hold=None,
-            deleted=None,
-            restored_at=None,
-            tips=(),
-            commits=(),
-            chain=None,
-            findings=Sealed(),
-            log=Sealed(),
-            sealed=(),
-        )
+        ours = _replace(theirs, incarnation=context.token, commit=0)
     else:
         kept = ledger_of(state, context)
         _refuse_stale(state, given, context)
         check_not_run_by_others(state, kept, None)
         _refuse_loss(state, given)
         ours = _replace(
-            mine,
+            theirs,
             lease=kept.lease,
             hold=kept.hold,
             deleted=kept.deleted,
@@ -129,6 +134,9 @@ def _cleaned(
     def clean(text: str, limit_bytes: int) -> str:
         return tidy(text, limit_bytes=limit_bytes, redact=context.redact)
 
+    def clean_key(key: str) -> str:
+        return distinct(key, limit_bytes=METADATA_KEY_LIMIT_BYTES, redact=context.redact)
+
     def clean_change(change: LifeChange) -> LifeChange:
         return _replace(
             change,
@@ -149,18 +157,22 @@ def _cleaned(
                 seen_on=clean(finding.seen_on, RULE_LIMIT_BYTES),
                 lives=tuple(clean_change(change) for change in finding.lives[-LIVES_KEPT:]),
             )
-        return _replace(
+        cleaned = _replace(
             in_utc(entry),
             author=clean(entry.author, AUTHOR_LIMIT_BYTES),
             description=clean(entry.description, DESCRIPTION_LIMIT_BYTES),
-            pr_comment_id=comment_id_of(entry.pr_comment_id),
+            pr_comment_id=comment_id_of(entry.pr_comment_id, context.redact),
             mendloop=finding,
         )
+        return sifted(cleaned, context.redact)
 
     known_entries = {e.pr_comment_id: e for e in stored.feedback_history} if stored else {}
     known_metadata = stored.metadata if stored else {}
+    is_carried = stored is not None and stored.extra == given.extra
     return _replace(
         given,
+        version=context.redact(given.version),
+        extra=given.extra if is_carried else sifted(given.extra, context.redact),
         feedback_history=tuple(
             entry if known_entries.get(entry.pr_comment_id) == entry else clean_entry(entry)
             for entry in given.feedback_history
@@ -173,7 +185,7 @@ def _cleaned(
             if known_metadata.get(key) == value
             else clean(value, METADATA_VALUE_LIMIT_BYTES)
             for key, value in (
-                (key if key in known_metadata else clean(key, METADATA_KEY_LIMIT_BYTES), value)
+                (key if key in known_metadata else clean_key(key), value)
                 for key, value in given.metadata.items()
             )
         },

@@ -75,6 +75,7 @@ def record_review(
     """
     state, ledger = _held(state, command.generation, context)
     step = _begun(state, ledger, StepKind.REVIEW)
+    command = _replace(command, tree=context.redact(command.tree))
     reports = [_judged(report, ledger) for report in command.reports]
     entries, sealed, tally = merge_reports(state, reports, context, tree=command.tree)
     problems = [f"{r.reviewer}: {r.problem}" for r in reports if not r.is_complete]
@@ -183,8 +184,9 @@ def _sources(
     sources = dict(ledger.sources)
     for report in reports:
         name = reviewer_name(report.reviewer, context)
-        known = sources.get(name, Source(format=report.format))
+        form = context.redact(report.format)
+        known = sources.get(name, Source(format=form))
         if report.is_complete:
-            known = _replace(known, format=report.format, last_complete_iteration=state.iteration)
+            known = _replace(known, format=form, last_complete_iteration=state.iteration)
         sources[name] = known
     return sources
