@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 import platformdirs
 from controlplane.locks import FileLock
+from debian import unpack
 
 __all__ = ["Image", "Step", "build", "stages"]
 
@@ -169,14 +170,7 @@ def _debian() -> Path:
 
     def fill(root: Path) -> None:
         program = root.with_name("debootstrap")
-        (program / "lists" / "partial").mkdir(parents=True)
-        (program / "cache" / "archives" / "partial").mkdir(parents=True)
-        own = [f"-oDir::State::lists={program}/lists", f"-oDir::Cache={program}/cache"]
-        own += ["-oAPT::Sandbox::User=root"]  # the folders are nobody else's
-        for words in (("update",), ("download", "debootstrap")):
-            _run(["apt-get", *own, *words], folder=program)
-        (package,) = program.glob("*.deb")
-        _run(["dpkg-deb", "--extract", str(package), str(program)])
+        unpack("debootstrap", program)
         home = {"DEBOOTSTRAP_DIR": str(program / "usr/share/debootstrap")}
         script = str(program / "usr/sbin/debootstrap")
         command = [script, "--variant=minbase", _SUITE, str(root), _MIRROR]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import platformdirs
 from controlplane.locks import FileLock
+from debian import PackageMissing, unpack
 
 __all__ = ["PROGRAMS", "PrometheusMissing", "prometheus_programs"]
 
@@ -58,42 +58,12 @@ def _checked(folder: Path) -> Path:
 def _fetch(cache: Path) -> None:
     """Unpack into a folder beside the wanted one, which is renamed when all is there."""
     with tempfile.TemporaryDirectory(prefix="draft-", dir=cache.parent) as drafts:
-        draft = Path(drafts)
-        package = _downloaded(draft)
-        unpacked = draft / cache.name
-        done = _run(["dpkg-deb", "-x", str(package), str(unpacked)], draft)
-        if done.returncode != 0:
-            raise PrometheusMissing(f"{package.name} cannot be unpacked: {done.stdout}{_advice()}")
+        unpacked = Path(drafts) / cache.name
+        try:
+            unpack(_PACKAGE, unpacked)
+        except PackageMissing as error:
+            raise PrometheusMissing(f"{error}; {_advice()}") from error
         unpacked.rename(cache)
-
-
-def _downloaded(folder: Path) -> Path:
-    """Download the package by the lists of the machine, or by fresh ones of our own."""
-    own = [f"-oDir::State::lists={folder}/lists", f"-oDir::Cache={folder}/cache"]
-    told = ""
-    for commands in (
-        [["download", _PACKAGE]],
-        [[*own, "update"], [*own, "download", _PACKAGE]],
-    ):
-        for arguments in commands:
-            try:
-                told += _run(["apt-get", "-q", *arguments], folder).stdout
-            except FileNotFoundError as error:
-                raise PrometheusMissing(f"this machine has no apt-get: {_advice()}") from error
-        if found := list(folder.glob(f"{_PACKAGE}_*.deb")):
-            return found[0]
-    raise PrometheusMissing(f"apt-get cannot download it:\n{told[-1000:]}\n{_advice()}")
-
-
-def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
 
 
 def _advice() -> str:
