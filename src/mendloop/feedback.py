@@ -60,6 +60,7 @@ class Feedback(ABC):
         at: datetime,
         by: str = "",
         commit: str = "",
+        is_bot: bool | None = None,
         op_id: str | None = None,
     ) -> dict[str, Any]:
         """
@@ -75,15 +76,20 @@ class Feedback(ABC):
             at: When, by the source's clock.
             by: Who did it; its author, if not given.
             commit: The commit that it is about, see `append_feedback`.
+            is_bot: Whether a program wrote it. Bots that answer each other are stopped until a person
+                writes something; None for what answers nobody.
 
         Returns:
             The "id" that it is kept under, and whether anything "is_changed".
 
         Raises:
             StateNotFound: There is no such task.
+            TransitionRefused: A bot wrote it, and bots have been answering each other.
             ValidationError: It has no id, no author or no text, or a time has no zone.
         """
-        command = commands.RecordComment(entry=comment, event=event, at=at, by=by, commit=commit)
+        command = commands.RecordComment(
+            entry=comment, event=event, at=at, by=by, commit=commit, is_bot=is_bot
+        )
         return await self.submit(task_id, command, op_id=op_id)
 
     async def record_tip(

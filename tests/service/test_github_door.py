@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 
 import aiohttp
 from github_payloads import (
+    account,
     as_body,
+    at,
     check_run,
     issue_comment,
     review,
@@ -153,3 +155,69 @@ async def _until_removed(store: Store) -> None:
     async with asyncio.timeout(60):
         while await _heads(store):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.1)
+
+
+_TWO_BOTS = """
+[github]
+bots = ["octo-ci", "reviewer"]
+[github.storm]
+limit = 40
+"""
+
+
+def _bot_comment(number: int, login: str) -> Hook:
+    bot = account(f"{login}[bot]", "Bot")
+    told = at(10, 0, number)
+    return hook(
+        "issue_comment",
+        issue_comment(
+            id=number,
+            user=bot,
+            author_association="NONE",
+            created_at=told,
+            updated_at=told,
+            event={"sender": bot},
+        ),
+    )
+
+
+async def test_bots_that_answer_each_other_are_stopped_whichever_replica_hears_them(
+    served: Served, store: Store
+) -> None:
+    """Twenty turns of two bots over three replicas are taken, and no more before a person's word."""
+    path = served.folder / "serve.toml"
+    path.write_text(_TWO_BOTS)
+    for _ in range(3):
+        served.start("--config", str(path)).wait_until_ready()
+    async with aiohttp.ClientSession() as session, StateManager(store) as manager:
+        for number in range(1, 26):
+            replica = served.replicas[number % 3]
+            one = _bot_comment(number, ("octo-ci", "reviewer")[number % 2])
+            assert 202 == (await deliver(session, replica, one, served.secret))[0]
+            await until_processed(store)
+        assert 20 == (await manager.require_state("42")).findings_total
+        person = issue_comment(id=50, created_at=at(11), updated_at=at(11), body="/remediate")
+        for replica, one in (
+            (served.replicas[0], hook("issue_comment", person)),
+            (served.replicas[1], _bot_comment(25, "reviewer")),
+        ):
+            assert 202 == (await deliver(session, replica, one, served.secret))[0]
+            await until_processed(store)
+        assert 21 == (await manager.require_state("42")).findings_total
+
+
+async def test_a_storm_is_kept_from_the_store(served: Served, store: Store) -> None:
+    """More comments of one pull request than may come at once are answered with the reason, and not stored."""
+    path = served.folder / "serve.toml"
+    path.write_text("[github.storm]\nlimit = 3\nwindow = '10m'\n")
+    replica = served.start("--config", str(path))
+    replica.wait_until_ready()
+    sent = [hook("issue_comment", issue_comment(id=number)) for number in range(5)]
+    async with aiohttp.ClientSession() as session:
+        answers = [await deliver(session, replica, one, served.secret) for one in sent]
+    await until_processed(store)
+    refused = {"result": "ignored", "reason": "3 came within 600 seconds, and 3 may"}
+
+    assert [(202, {"result": "queued"})] * 3 + [(202, refused)] * 2 == answers
+    async with StateManager(store) as manager:
+        assert 3 == (await manager.require_state("42")).findings_total

@@ -130,6 +130,7 @@ class RecordComment(msgspec.Struct, frozen=True, kw_only=True):
         at: When, by the source's clock.
         by: Who did it, or "" for its author.
         commit: The commit that it is about, or "".
+        is_bot: Whether a program wrote it; None for what answers nobody, such as a check.
     """
 
     entry: FeedbackEntry
@@ -137,6 +138,7 @@ class RecordComment(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     by: str = ""
     commit: str = ""
+    is_bot: bool | None = None
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):

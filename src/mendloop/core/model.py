@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import msgspec
 
 from mendloop.core.carrying import Carrying, Digest, Incarnation, Instant
-from mendloop.core.comments import Comment
+from mendloop.core.comments import Comment, Turn
 from mendloop.core.deletion import Deletion, Hold
 from mendloop.core.progress import Pause, Round, Source, Step
 from mendloop.core.run import Lease
@@ -261,6 +261,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
         rounds: The last accepted reviews, oldest first.
         sources: Reviewers that have reported, by name.
         tips: The last commits that the change was at, oldest first.
+        turns: How bots have been answering each other, oldest first.
         lease: The right to write a run's results.
         hold: Set while no cleanup may take the task.
         deleted: Set while the task is deleted and can be restored, or is being removed.
@@ -289,6 +290,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
     rounds: tuple[Round, ...] = ()
     sources: dict[str, Source] = msgspec.field(default_factory=dict)
     tips: tuple[Tip, ...] = ()
+    turns: tuple[Turn, ...] = ()
     lease: Lease = Lease()
     hold: Hold | None = None
     deleted: Deletion | None = None

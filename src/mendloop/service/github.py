@@ -13,12 +13,10 @@ from aiohttp import web
 from mendloop.clock import Clock
 from mendloop.config import parse_duration
 from mendloop.core.errors import ValidationError
-from mendloop.intake.github.deliveries import BODY_LIMIT_BYTES, Delivery, Ignored, Person, Says
+from mendloop.intake.github.deliveries import BODY_LIMIT_BYTES, Delivery, Ignored, Says
 from mendloop.intake.github.guards import (
-    BOT_EXCHANGE,
     Authors,
     refusal_of_author,
-    refusal_of_bot_pair,
     refusal_of_storm,
 )
 from mendloop.intake.github.reduction import reduce
@@ -37,19 +35,12 @@ _EVENT = re.compile(r"[a-z_]{1,64}")
 _PULL_REQUESTS_REMEMBERED = 4096
 
 
-class _Recent(msgspec.Struct):
-    """What came lately about one pull request: who wrote, and when."""
-
-    people: deque[Person]
-    times: deque[datetime]
-
-
 class GithubDoor:
     """
     ``POST /v1/github``.
 
-    The guards against storms and against bots that answer each other remember what this replica has
-    seen: they keep a flood away from the store, and are no part of what is promised.
+    The guard against storms counts what came to this replica: it keeps a flood away from the store,
+    and of several replicas each lets so much through.
 
     Attributes:
         name: See `mendloop.service.server.Door`.
@@ -84,7 +75,7 @@ class GithubDoor:
             teams=dict(table.teams),
         )
         self._bodies = BodyReader(limit_bytes=BODY_LIMIT_BYTES, patience_seconds=_PATIENCE_SECONDS)
-        self._recent: OrderedDict[tuple[int, int], _Recent] = OrderedDict()
+        self._recent: OrderedDict[tuple[int, int], deque[datetime]] = OrderedDict()
 
     async def take(self, request: web.Request) -> tuple[str, str]:
         """See `mendloop.service.server.Door.take`."""
@@ -125,23 +116,17 @@ class GithubDoor:
             return refusal or "only a person gives orders"
         if refusal or delivery.says is Says.HEAD:
             return refusal
-        return self._refusal_of_flood(delivery)
+        return self._refusal_of_storm(delivery)
 
-    def _refusal_of_flood(self, delivery: Delivery) -> str:
+    def _refusal_of_storm(self, delivery: Delivery) -> str:
         key = (delivery.repository_id, delivery.pull_request)
-        recent = self._recent.setdefault(
-            key, _Recent(deque(maxlen=BOT_EXCHANGE), deque(maxlen=self._storm.limit))
-        )
+        recent = self._recent.setdefault(key, deque(maxlen=self._storm.limit))
         self._recent.move_to_end(key)
         if len(self._recent) > _PULL_REQUESTS_REMEMBERED:
             self._recent.popitem(last=False)
         now = self._clock.now()
-        refusal = refusal_of_bot_pair(tuple(recent.people), delivery.author) or refusal_of_storm(
-            tuple(recent.times),
-            now,
-            limit=self._storm.limit,
-            window_seconds=self._window_seconds,
+        refusal = refusal_of_storm(
+            recent, now, limit=self._storm.limit, window_seconds=self._window_seconds
         )
-        recent.people.append(delivery.author)
-        recent.times.append(now)
+        recent.append(now)
         return refusal

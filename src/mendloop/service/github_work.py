@@ -39,6 +39,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _NEW_ACTIONS = frozenset({"created", "submitted", "completed"})
+_CHECK = "check_run"
 _WITHDRAWN_TEXT = "a comment that is not there any more"
 _FINDINGS_A_PAGE = 500
 _A_MOMENT = timedelta(microseconds=1)
@@ -130,6 +131,7 @@ class _One:
             at=self.delivery.updated_at,
             by=self.delivery.actor.login,
             commit=self.delivery.commit,
+            is_bot=None if self.delivery.event == _CHECK else self.delivery.author.is_bot,
         )
 
     def _entry(self) -> FeedbackEntry:

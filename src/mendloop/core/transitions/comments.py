@@ -13,9 +13,9 @@ import msgspec
 
 from mendloop.core.codec import rfc3339
 from mendloop.core.commands import Context, RecordComment
-from mendloop.core.comments import Comment, is_material
+from mendloop.core.comments import BOT_TURNS, Comment, Turn, is_material, with_turn
 from mendloop.core.compaction import in_order
-from mendloop.core.errors import ValidationError
+from mendloop.core.errors import TransitionRefused, ValidationError
 from mendloop.core.lives import finding_of, life_of, turned
 from mendloop.core.model import FeedbackEntry, RemediationState
 from mendloop.core.text import AUTHOR_LIMIT_BYTES, tidy
@@ -38,6 +38,7 @@ def record_comment(
 
     Raises:
         StateNotFound: There is no such task.
+        TransitionRefused: A bot wrote it, and bots have been answering each other.
         ValidationError: The comment has no id, no author or no description, or a time has no zone.
     """
     state = require(state, context)
@@ -59,16 +60,33 @@ def record_comment(
     result = {"id": name, "is_changed": is_changed}
     if not is_changed:
         return Transition(state=state, result=result, is_changed=False)
+    turns = _turns_after(ledger.turns, entry, command, context)
     return Transition(
         state=revise(
             state,
-            _replace(ledger, findings=heard.sealed),
+            _replace(ledger, findings=heard.sealed, turns=turns),
             feedback_history=in_order(heard.entries),
             last_update=context.now,
         ),
         result=result,
         facts={"event": command.event, "id": name, "by": by},
     )
+
+
+def _turns_after(
+    turns: tuple[Turn, ...], entry: FeedbackEntry, command: RecordComment, context: Context
+) -> tuple[Turn, ...]:
+    """Who has been talking, when this was spoken: an edit, a deletion and a check say nothing to anybody."""
+    if command.is_bot is None or command.event is not CommentEvent.CREATED:
+        return turns
+    if command.is_bot and sum(bool(turn.by) for turn in turns) >= BOT_TURNS:
+        raise TransitionRefused(
+            f"{entry.author!a} and other bots have answered each other {BOT_TURNS} times, and no "
+            "person has written anything since",
+            task_id=context.task_id,
+        )
+    at = in_utc(_replace(entry, timestamp=command.at)).timestamp
+    return with_turn(turns, Turn(by=entry.author if command.is_bot else "", at=at))
 
 
 class _Heard(History):

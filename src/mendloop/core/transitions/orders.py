@@ -35,6 +35,9 @@ def order(state: RemediationState | None, command: Order, context: Context) -> T
         StateNotFound: There is no such task.
     """
     state = require(state, context)
+    ledger = ledger_of(state, context)
+    # Only people give orders: whatever bots have been saying to each other, one of them has spoken.
+    state = revise(state, msgspec.structs.replace(ledger, turns=()))
     name, transition = _ORDERS[type(command.order)]
     facts: dict[str, Any] = {"order": name}
     try:

@@ -13,10 +13,7 @@ import msgspec
 
 from mendloop.intake.github.deliveries import Delivery, Person, Says
 
-__all__ = ["Authors", "refusal_of_author", "refusal_of_bot_pair", "refusal_of_storm"]
-
-BOT_EXCHANGE = 6
-"""So many in a row by two bots and no person are a conversation of bots."""
+__all__ = ["Authors", "refusal_of_author", "refusal_of_storm"]
 
 _BOT_ENDING = "[bot]"
 
@@ -75,21 +72,6 @@ def _refusal_of_writer(delivery: Delivery, authors: Authors) -> str:
     if delivery.association in {name.upper() for name in authors.allow_associations}:
         return ""
     return f"{author.login!a} ({delivery.association}) is not allowed by name, team or association"
-
-
-def refusal_of_bot_pair(recent: Sequence[Person], author: Person) -> str:
-    """
-    Say why *author* may not go on: it is a bot, and bots have been answering each other.
-
-    Args:
-        recent: Who wrote in the pull request before, oldest first; the service's own account too.
-    """
-    voices = [*recent, author][-BOT_EXCHANGE:]
-    names = {_folded(person.login) for person in voices}
-    is_full = len(voices) == BOT_EXCHANGE
-    if is_full and len(names) > 1 and all(person.is_bot for person in voices):
-        return f"{author.login!a} and another bot wrote the last {BOT_EXCHANGE} comments"
-    return ""
 
 
 def refusal_of_storm(
