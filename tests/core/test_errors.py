@@ -11,7 +11,7 @@ import pytest
 
 from mendloop.core import errors
 
-CLASSES = [getattr(errors, name) for name in errors.__all__]
+CLASSES = [kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)]
 SAMPLES = {str: "words", int: 7, bytes: b"\xff", bool: True}
 
 
