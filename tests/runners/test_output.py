@@ -126,6 +126,32 @@ def test_no_half_of_a_secret_is_kept_where_stderr_is_cut(secret: str, noise: str
         assert "MIIE" not in said
 
 
+@pytest.mark.parametrize("secret", ["token ghp_" + "Aa1" * 12, MADE_UP_KEY], ids=["word", "lines"])
+def test_no_secret_is_shown_however_it_comes(secret: str) -> None:
+    """Wherever an output is divided, and without a line end, what is shown has no part of a secret."""
+    said = f"before\n{secret}\nafter {secret}"
+    for place in range(len(said)):
+        shown: list[str] = []
+        feed = LineFeed(shown.append, is_report_hidden=False)
+        for chunk in (said[:place], said[place:]):
+            feed.feed(chunk.encode())
+        feed.close()
+
+        assert "before" == shown[0]
+        assert any(line.startswith("after ") for line in shown)
+        assert "Aa1" not in "".join(shown)
+        assert "MIIE" not in "".join(shown)
+
+
+def test_a_key_that_never_ends_does_not_hold_the_output_back() -> None:
+    """What is no key is shown once it is longer than one."""
+    shown: list[str] = []
+    feed = LineFeed(shown.append, is_report_hidden=False)
+    feed.feed(b"-----BEGIN PRIVATE KEY-----\n" + b"not a line of one\n" * 5000)
+
+    assert 5000 < len(shown)
+
+
 async def test_hostile_bytes_are_kept_as_they_are_and_shown_as_text(bench: Any) -> None:
     """What is no UTF-8 is replaced where it is shown and kept where it is stored."""
     outcome = await bench.run(r"printf 'a\377b\033[31mred\342\200\256dlrow\000\n'")

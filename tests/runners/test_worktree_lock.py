@@ -342,3 +342,22 @@ def test_a_run_that_is_stopped_in_its_turn_is_not_waited_for(tree: Path, lock_di
             take(tree, lock_dir).__enter__()
     with take(tree, lock_dir):
         pass
+
+
+def test_the_record_has_no_secret_in_it(tree: Path, tmp_path: Path) -> None:
+    """Whoever holds the tree, and wherever its store is, a secret in a name is not written down."""
+    secret = "ghp_" + "Aa1" * 12
+    lock = WorkTreeLock(
+        tree,
+        lock_dir=tmp_path / "locks",
+        task_id="first",
+        store=f"sqlite:/home/{secret}/a.db",
+        holder=this_process(f"ann {secret}", "t1"),
+        since=SINCE,
+    )
+
+    with lock:
+        record = "".join(path.read_text() for path in (tmp_path / "locks").iterdir())
+
+    assert secret not in record
+    assert "ann [redacted: github token]" in record

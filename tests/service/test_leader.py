@@ -171,3 +171,19 @@ async def test_a_lease_object_is_what_kubernetes_expects(
         assert "" == cluster.request("GET", path)["spec"].get("holderIdentity", "")
     finally:
         await api.close()
+
+
+async def test_names_with_secrets_stay_two_and_are_not_stored(store: Store) -> None:
+    """Two replicas whose names differ only in a secret never lead at once, and nobody reads it."""
+    log: list[tuple[str, str]] = []
+    secrets = ["ghp_" + part * 12 for part in ("Aa1", "Bb2")]
+    first, second = (_Candidate(StoredLeases(store, "lead"), name, log) for name in secrets)
+    async with first.taking_part():
+        await eventually(lambda: first.elector.is_leader)
+        async with second.taking_part():
+            await asyncio.sleep(1)
+            assert first.elector.is_leader
+            assert not second.elector.is_leader
+            held = await StoredLeases(store, "lead").read()
+    assert held is not None
+    assert held.record.holder.startswith("[redacted: github token]#")

@@ -225,6 +225,9 @@ async def _through_library(planted: Planted, served: Served, store: Store, _fold
                 told += await _submitted(manager, task_id, command, op_id)
         state = await manager.require_state("a")
         assert 4 == state.findings_total, "a finding that came twice is one"
+        assert any(b"'changed': 1" in one for one in told), (
+            "it is judged by the id that it came with"
+        )
         ledger = msgspec.structs.replace(
             state.ledger,
             stop_detail=planted.text("put: stop detail"),
@@ -315,20 +318,25 @@ async def _through_command_line(
         ("delete", "t", "--reason", text("delete")),
         ("restore", "t"),
         ("restore", "t", "--from", line("copy")),
-        ("import", str(cto), "--from", "cto"),
+        ("import", str(cto), "--from", "cto", "--by", line("import: by")),
+        ("delete", "t", "--reason", text("delete again")),
         ("export", "--all", str(bundle)),
-        ("import", str(bundle)),
+        ("import", str(bundle), "--by", line("import of a bundle: by")),
+        ("cleanup", "--grace", "1s", "--by", line("cleanup: by")),
+        ("audit", "--log"),
         ("show", line("no task")),
         (line("no command"),),
-        ("feedback", "list", "t", "--author", line("whose")),
-        *((name, task) for name, task in (("show", "t"), ("history", "r"), ("explain", "s"))),
-        *(("-o", "json", name, "t") for name in ("show", "history", "explain", "audit")),
+        ("feedback", "list", "r", "--author", line("whose")),
+        *((name, task) for name, task in (("show", "r"), ("history", "r"), ("explain", "s"))),
+        *(("-o", "json", name, "r") for name in ("show", "history", "explain", "audit")),
         ("list",),
         ("doctor",),
     ]  # fmt: skip
     if served.spec == "kubernetes" and not _IS_SOAK:
         # Each is a process of its own, and what it does before it comes to a store is the same.
-        calls = [call for call in calls if call[0] in {"feedback", "run", "import", "export"}]
+        calls = [
+            call for call in calls if call[0] in {"feedback", "run", "import", "export", "audit"}
+        ]
     told: Told = []
     for arguments in calls:
         done = user(*_with_store(served.spec, arguments), MENDLOOP_DEBUG="1")

@@ -86,7 +86,9 @@ def _unpacked(data: bytes) -> Iterator[bytes]:
     try:
         yield from _texts_in(json.loads(data))
     except (ValueError, RecursionError):
-        return
+        for line in data.splitlines() if b"\n" in data else ():
+            if line.startswith(b"{"):
+                yield from _unpacked(line)
 
 
 def _texts_in(value: Any) -> Iterator[bytes]:

@@ -23,7 +23,8 @@ import msgspec
 
 from mendloop.core.errors import RunError, WorkTreeBusy
 from mendloop.core.run import Child, Holder
-from mendloop.core.text import PATH_LIMIT_BYTES, clean
+from mendloop.core.sifting import sifted
+from mendloop.core.text import PATH_LIMIT_BYTES, clean, redact_secrets
 
 __all__ = ["TreeUse", "WorkTreeLock"]
 
@@ -186,7 +187,7 @@ class WorkTreeLock:
     def _write_record(self, child: Child | None) -> None:
         self._use = msgspec.structs.replace(self._use, child=child)
         # The line end says where the record ends, whatever a longer one before it has left.
-        record = msgspec.json.encode(self._use) + b"\n"
+        record = msgspec.json.encode(sifted(self._use, redact_secrets)) + b"\n"
         os.pwrite(self._handle, record, 0)
         os.ftruncate(self._handle, len(record))
 

@@ -12,11 +12,14 @@ import msgspec
 from mendloop.clock import Clock
 from mendloop.core.election import Leases, Observation, released, taken
 from mendloop.core.errors import DocumentExists, RevisionConflict, StateError
+from mendloop.core.text import redact_secrets
+from mendloop.core.transitions.naming import distinct
 
 __all__ = ["ElectionTerms", "Elector"]
 
 _log = logging.getLogger(__name__)
 
+_NAME_LIMIT_BYTES = 253
 _JITTER = 0.2
 _TRIES = 3
 """So often it can be tried to renew before the lease counts as lost."""
@@ -58,7 +61,8 @@ class Elector:
             terms: How long a leader may be silent.
         """
         self._leases = leases
-        self._name = name
+        # It is stored for all to read, and no two may become one.
+        self._name = distinct(name, limit_bytes=_NAME_LIMIT_BYTES, redact=redact_secrets)
         self._clock = clock
         self._terms = terms or ElectionTerms()
         self._seen: Observation | None = None
