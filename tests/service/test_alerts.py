@@ -165,14 +165,22 @@ async def _foreign_state(
 
 
 async def _lost_server(drill: _Drill, alarms: Alarms, proxy: FaultProxy) -> None:
-    """Nobody reaches the API server while findings are sent; then it is back."""
+    """
+    Nobody reaches the API server while findings are sent; then it is back.
+
+    Leader and follower live on, and their probes say why they are not ready.
+    """
     names = ("MendloopDown", "MendloopReplicaUnready", "MendloopDeliveriesUnstored")
     async with drill.load("1"), proxy.outage():
         await alarms.until_firing(drill.namespace, *names)
-        status, told = get_json(f"{drill.served.replicas[0].admin}/readyz")
-        assert 503 == status
-        assert told["reason"]
+        for replica in drill.served.replicas:
+            status, told = await asyncio.to_thread(get_json, f"{replica.admin}/readyz")
+            assert (503, "failing") == (status, told["status"])
+            assert proxy.cluster.url in told["reason"]
+            assert 200 == (await asyncio.to_thread(get_json, f"{replica.admin}/healthz"))[0]
     await alarms.until_silent(drill.namespace, *names)
+    for replica in drill.served.replicas:
+        await asyncio.to_thread(replica.wait_until_ready)
 
 
 async def test_each_alert_fires_on_the_real_fault_and_clears(
@@ -203,10 +211,12 @@ async def test_each_alert_fires_on_the_real_fault_and_clears(
         for drill in drills:
             opened.callback(drill.served.end)
             drill.start()
+        away.start()
         for drill in drills:
-            await asyncio.to_thread(drill.served.replicas[0].wait_until_ready)
+            for replica in drill.served.replicas:
+                await asyncio.to_thread(replica.wait_until_ready)
         targets = {
-            drill.namespace: [drill.served.replicas[0].admin.removeprefix("http://")]
+            drill.namespace: [r.admin.removeprefix("http://") for r in drill.served.replicas]
             for drill in drills
         }
         prometheus = Prometheus(prometheus_folder, tmp_path / "prometheus", targets)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,15 @@ import pytest
 import yaml
 from prometheus import RULES, read_rules
 from prometheus.rules import seconds_of
-from prometheus.unit_tests import BEGIN_MINUTE, END_MINUTE, FAULTS, LAST_MINUTE, unit_test
+from prometheus.unit_tests import (
+    BEGIN_MINUTE,
+    END_MINUTE,
+    FAULTS,
+    LAST_MINUTE,
+    UNKNOWN,
+    Series,
+    unit_test,
+)
 
 _LONGEST_WINDOW_MINUTES = 15
 
@@ -65,7 +74,11 @@ def test_an_alert_fires_and_clears(name: str, prometheus_folder: Path, tmp_path:
     _run(prometheus_folder, tmp_path, tests)
 
 
-def test_nothing_is_said_of_a_healthy_service(prometheus_folder: Path, tmp_path: Path) -> None:
-    """While all is well no alert fires, nor is about to."""
+@pytest.mark.parametrize("unknown", [(), UNKNOWN], ids=["all known", "limits unknown"])
+def test_nothing_is_said_of_a_healthy_service(
+    unknown: Sequence[str], prometheus_folder: Path, tmp_path: Path
+) -> None:
+    """While all is well no alert fires, nor is about to, though nobody knows a limit or has cleaned up."""
     minutes = dict.fromkeys(range(LAST_MINUTE + 1), 0)
-    _run(prometheus_folder, tmp_path, [unit_test({}, {"count(ALERTS) or vector(0)": minutes})])
+    changed = {name: Series("", 0, 0) for name in unknown}
+    _run(prometheus_folder, tmp_path, [unit_test(changed, {"count(ALERTS) or vector(0)": minutes})])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -298,3 +299,21 @@ async def test_a_file_that_others_write_to_is_not_taken_for_damaged(tmp_path: Pa
     assert came == [await store.get("note", "a")]
     await store.close()
     other.close()
+
+
+async def test_room_is_what_the_file_has_and_the_disk_gives(tmp_path: Path) -> None:
+    """What is stored counts as used, what was deleted as free, and the file may grow to the disk's end."""
+    store = await open_sqlite(tmp_path / "state.db")
+    empty = await store.room()
+    made = [await store.create("note", f"n-{number}", b"x" * 100_000) for number in range(10)]
+    full = await store.room()
+    assert empty.used_bytes is not None
+    assert full.used_bytes is not None
+    assert full.limit_bytes is not None
+    assert 1_000_000 <= full.used_bytes - empty.used_bytes <= 1_100_000
+    free_bytes = shutil.disk_usage(tmp_path).free
+    assert full.limit_bytes - full.used_bytes == pytest.approx(free_bytes, rel=0.1)
+    for document in made:
+        await store.delete(document)
+    assert empty.used_bytes == (await store.room()).used_bytes
+    await store.close()

@@ -51,7 +51,7 @@ class Alarms:
         return {one["metric"]["alertname"] for one in series}
 
     async def lateness(self, namespace: str, name: str) -> float:
-        """How many seconds after its condition had held for its time it fired first."""
+        """How many seconds after its condition had held for its time it fired first, at the latest."""
         pending, firing = [
             await asyncio.to_thread(
                 self._prometheus.instants,
@@ -63,9 +63,10 @@ class Alarms:
         held_seconds = seconds_of(read_rules()[name]) / 60
         if not held_seconds:
             return 0.0
-        # What was pending, and never fired, was another time.
-        begun = _last_unbroken([at for at in pending if at < firing[0]])
-        return firing[0] - begun - held_seconds
+        return max(
+            fired[0] - held_seconds - _last_unbroken([at for at in pending[who] if at < fired[0]])
+            for who, fired in firing.items()
+        )
 
     async def _until(self, namespace: str, is_so: Callable[[_Alerts], bool]) -> _Alerts:
         deadline = time.monotonic() + _PATIENCE_SECONDS

@@ -115,3 +115,9 @@ async def test_no_room_among_annotations_is_told_as_too_large(
         await store.replace(read, b"2")
 
     assert made.body == (await read_head(store)).body
+
+
+async def test_room_is_what_a_configmap_takes(store: ConfigMapStore) -> None:
+    """The limit of a document is told, and that of the whole cluster is not ours to know."""
+    room = await store.room()
+    assert (LIMIT, None, None) == (room.document_bytes, room.used_bytes, room.limit_bytes)

@@ -89,11 +89,13 @@ class Prometheus:
         found: list[dict[str, Any]] = self._get("query", query=expression)["result"]
         return found
 
-    def instants(self, expression: str, *, seconds: int) -> list[float]:
-        """The times, within the last *seconds*, of all samples of the one series that is selected."""
-        series = self.query(f"{expression}[{seconds}s]")
-        assert len(series) <= 1, series
-        return [float(time) for one in series for time, _ in one["values"]]
+    def instants(self, selector: str, *, seconds: int) -> dict[str, list[float]]:
+        """The times, within the last *seconds*, of all samples of the series selected, by instance."""
+        series = self.query(f"{selector}[{seconds}s]")
+        return {
+            one["metric"].get("instance", ""): [float(time) for time, _ in one["values"]]
+            for one in series
+        }
 
     def _get(self, what: str, **query: str) -> dict[str, Any]:
         url = f"{self._url}/api/v1/{what}?{urlencode(query)}"

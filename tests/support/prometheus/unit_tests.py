@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["BEGIN_MINUTE", "END_MINUTE", "FAULTS", "HEALTHY", "LAST_MINUTE", "Series", "unit_test"]
+__all__ = [
+    "BEGIN_MINUTE",
+    "END_MINUTE",
+    "FAULTS",
+    "HEALTHY",
+    "LAST_MINUTE",
+    "UNKNOWN",
+    "Series",
+    "unit_test",
+]
 
 BEGIN_MINUTE = 20
 """When something goes wrong."""
@@ -60,6 +69,13 @@ HEALTHY = {
     "mendloop_cleanup_due_timestamp_seconds": Series("", 1e6, 1e6),
 }
 """A service to which no alert has anything to say, though now and then something goes wrong."""
+
+UNKNOWN = (
+    "mendloop_cleanup_due_timestamp_seconds",
+    "mendloop_document_limit_bytes",
+    "mendloop_store_limit_bytes",
+)
+"""What is 0 where it is not known."""
 
 _FAILED = Series('operation="Pause",outcome="failed"', 0.1, 20, is_counter=True)
 _UNSTORED = Series('door="github",outcome="unstored"', 0, 1, is_counter=True)
