@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from mendloop.service.settings import GithubTable
 __all__ = ["GithubDoor"]
 
 _PATIENCE_SECONDS = 10.0
+_LONG_BYTES = 48 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _DELIVERY_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _EVENT = re.compile(r"[a-z_]{1,64}")
@@ -92,7 +94,10 @@ class GithubDoor:
         if not _EVENT.fullmatch(event) or not _DELIVERY_ID.fullmatch(delivery_id):
             raise Refusal(400, "invalid", "X-GitHub-Event and X-GitHub-Delivery are needed")
         try:
-            reduced = reduce(event, delivery_id, body)
+            # A long comment may be made so that it takes long to read: others are answered meanwhile.
+            is_long = len(body) > _LONG_BYTES
+            read = (event, delivery_id, body)
+            reduced = await asyncio.to_thread(reduce, *read) if is_long else reduce(*read)
         except ValidationError as error:
             raise Refusal(422, "invalid", str(error)) from error
         if isinstance(reduced, Ignored):

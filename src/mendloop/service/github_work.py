@@ -8,6 +8,7 @@ comment is known by its id for ever, an order is remembered with the task, and w
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -40,6 +41,9 @@ _log = logging.getLogger(__name__)
 
 _NEW_ACTIONS = frozenset({"created", "submitted", "completed"})
 _CHECK = "check_run"
+_LONG_CHARACTERS = 16 * 1024
+"""A longer text may take long to read: others are processed meanwhile."""
+
 _WITHDRAWN_TEXT = "a comment that is not there any more"
 _FINDINGS_A_PAGE = 500
 _A_MOMENT = timedelta(microseconds=1)
@@ -123,7 +127,7 @@ class _One:
         """Take the comment in, as it is now."""
         if self.delivery.commit:
             await self.record_tip()
-        entry, event = self._entry(), self._event()
+        entry, event = await self._entry(), self._event()
         await self.manager.record_comment(
             self.task_id,
             entry,
@@ -134,8 +138,10 @@ class _One:
             is_bot=None if self.delivery.event == _CHECK else self.delivery.author.is_bot,
         )
 
-    def _entry(self) -> FeedbackEntry:
-        entry = entry_of(self.delivery)
+    async def _entry(self) -> FeedbackEntry:
+        delivery = self.delivery
+        is_long = len(delivery.text) > _LONG_CHARACTERS
+        entry = await asyncio.to_thread(entry_of, delivery) if is_long else entry_of(delivery)
         if entry.description.strip():
             return entry
         return msgspec.structs.replace(entry, description=_WITHDRAWN_TEXT)

@@ -31,7 +31,7 @@ _SECRET_MOST_BYTES = 4096
 class StormTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table ``[github.storm]``: of one pull request no more than *limit* in *window*."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1)] = 60
+    limit: Annotated[int, msgspec.Meta(ge=1)] = 300
     window: Duration = "1m"
 
 
