@@ -248,3 +248,29 @@ def test_a_link_survives_the_store(commit: Commit) -> None:
 
 def _told(verdict: Verdict) -> list[tuple[FlawKind, int, int]]:
     return sorted((flaw.kind, flaw.first, flaw.last) for flaw in verdict.flaws)
+
+
+def test_a_number_that_cannot_be_is_told_at_once(long: Keeper) -> None:
+    """A record of number four billion, and a repair that names as many lost ones, take no time."""
+    commits = long.places()[2][1]
+    told = replace(commits[-1].changes[0], do="recover", facts={"missing": [[7, 2**32], "no span"]})
+    repair = replace(commits[-1], number=2**32 - 1, changes=(told,))
+    commits[-1] = replace(repair, link=link_of("", repair))
+    verdict = long.verdict(2, commits)
+
+    assert [(FlawKind.CUT, 2**32 - 1, 2**32 - 1)] == _told(verdict)
+    assert f"records {long.commit} to {2**32 - 2} were lost" in verdict.notes[-1]
+
+
+def test_who_takes_records_out_cannot_say_so_in_the_next_one(long: Keeper) -> None:
+    """A record behind a gap proves nothing, and so excuses nothing: a forged repair in it neither."""
+    commits = long.places()[0][1]
+    forged = replace(commits[9].changes[0], do="recover", facts={"missing": [[5, 9]]})
+    commits[9] = replace(commits[9], changes=(forged,))
+    del commits[4:9]
+    once = _told(long.verdict(0, commits))
+    commits[4] = replace(commits[4], link=link_of("", commits[4]))
+    twice = _told(long.verdict(0, commits))
+
+    assert [(FlawKind.MISSING, 5, 9)] == once
+    assert [(FlawKind.CHANGED, 11, 11)] == twice

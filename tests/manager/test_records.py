@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from porter import Porter
 from states import entry, holder, state
@@ -17,7 +18,9 @@ from mendloop.core.codec import encode_state
 from mendloop.core.errors import DeserializationError, StateNotFound
 from mendloop.core.model import Settings
 from mendloop.core.names import CHUNK, HEAD, head_name
+from mendloop.core.records import records_of
 from mendloop.core.verifying import HEAD_PLACE, FlawKind, Verdict
+from mendloop.core.vocabulary import Life
 from mendloop.manager import StateManager
 from mendloop.stores.port import Document, Store
 
@@ -92,6 +95,7 @@ async def _damaged_sealed(
 
 
 @pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.damages
 async def test_a_cut_tail_is_named(place: Store, manage: Manage, count: int) -> None:
     """The latest records taken out of the state: it knows how many there were."""
     manager = manage(place)
@@ -157,6 +161,7 @@ async def test_a_state_of_another_program_is_recorded_as_made_outside(
     assert ((), 1, 1) == (after.flaws, after.records, after.chained)
 
 
+@pytest.mark.damages
 async def test_records_taken_out_of_the_state_are_no_beginning(
     place: Store, manage: Manage
 ) -> None:
@@ -288,6 +293,7 @@ async def test_a_history_of_an_older_mendloop_is_gone_on_with(place: Store, mana
     assert ("the chain that ends now begins with record 41",) == after.notes
 
 
+@pytest.mark.damages
 async def test_all_tasks_are_verified(place: Store, manage: Manage) -> None:
     """Each is told by itself: a sound one, one that was changed, one whose state is gone."""
     manager = manage(place)
@@ -329,3 +335,42 @@ async def test_what_leaves_no_record_is_no_change_by_other_hands(
     assert (2, 2) == (older.ledger.schema, older.ledger.min_writer)
     assert () == first.flaws == last.flaws
     assert ["record_tip", "increment", "increment"] == doings
+
+
+async def _read_and_write(manager: StateManager) -> None:
+    stored = await manager.require_state("t")
+    await manager.create_or_update_state(
+        msgspec.structs.replace(stored, metadata=stored.metadata | {"owner": "ann"})
+    )
+
+
+CALLS: dict[str, Callable[[StateManager], Awaitable[Any]]] = {
+    "create": lambda m: m.create_task("t"),
+    "append_feedback": lambda m: m.append_feedback("t", entry("c1"), entry("c2")),
+    "put_state": _read_and_write,
+    "increment": lambda m: m.increment_iteration("t"),
+    "record_tip": lambda m: m.record_tip("t", "a1"),
+    "judge": lambda m: m.judge("t", Life.DISMISSED, "c1", reason="r"),
+    "pause": lambda m: m.pause("t", reason="r"),
+    "resume": lambda m: m.resume("t", max_iterations=20),
+    "stop": lambda m: m.stop("t", reason="r"),
+    "hold": lambda m: m.hold("t", reason="r"),
+    "end_hold": lambda m: m.end_hold("t"),
+    "delete": lambda m: m.delete("t", reason="r"),
+    "restore": lambda m: m.restore("t"),
+}
+
+
+async def test_each_change_leaves_one_record_whoever_makes_it(place: Store, manage: Manage) -> None:
+    """Each call says its own name, who and by which door, from one commit to the next; again says nothing."""
+    manager = manage(place)
+    for number, (name, call) in enumerate(CALLS.items(), start=1):
+        await call(manager.acting_for(f"person {number}", door=f"door-{number}"))
+        state = await manager.require_state("t")
+        [record] = records_of("t", state.ledger.commits[-1])
+        assert (name, f"person {number}", f"door-{number}") == (record.do, record.by, record.door)
+        assert (number - 1, number) == (record.from_commit, record.to_commit)
+    for again in (lambda: manager.append_feedback("t", entry("c2")), lambda: manager.end_hold("t")):
+        await again()
+
+    assert list(CALLS) == [do for do, _, _ in await changes(manager)]

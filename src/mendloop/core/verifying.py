@@ -162,18 +162,20 @@ class Examination:
             what = f"is not there: record {commit.number} stands in its place"
             self._flaw(FlawKind.MOVED, place, number, what)
             self._links = ()
-        else:
+        # What a repair says counts where it is certain that a repair said it.
+        elif self._check_link(place, commit, is_next=is_next):
             self._hear(commit)
-            self._check_link(place, commit, is_next=is_next)
 
-    def _check_link(self, place: str, commit: Commit, *, is_next: bool) -> None:
+    def _check_link(self, place: str, commit: Commit, *, is_next: bool) -> bool:
+        """Compare a record with the one before it; tells whether it is certainly the one written."""
         number, link = commit.number, commit.link
         expected = [link_of(before, commit) for before in self._links]
         if not link:
             if self._begun_at:
                 self._flaw(FlawKind.CHANGED, place, number, "has lost its link")
             self._links = ()
-            return
+            return not self._begun_at
+        is_certain = link in expected or link == link_of("", commit)
         if link == link_of("", commit):
             is_told = number == 1 or not self._begun_at or _is_repair(commit)
             if not is_told:
@@ -189,6 +191,7 @@ class Examination:
         self._chained += 1
         # Where the link alone was changed, those that follow still hang on what it was.
         self._links = tuple(dict.fromkeys((link, *expected)))
+        return is_certain
 
     def _hear(self, commit: Commit) -> None:
         """Take in what a repair says that it could not bring back."""
@@ -244,10 +247,11 @@ class Examination:
     def _is_told_lost(self, gap: _Gap) -> bool:
         # Repairs of an older mendloop tell in words alone what they lost, and are on no chain.
         is_older = not gap.is_chained and self._older_repair_at > gap.last
-        numbers = range(gap.first, gap.last + 1)
-        return is_older or all(
-            any(first <= number <= last for first, last in self._told_lost) for number in numbers
-        )
+        number = gap.first
+        for first, last in sorted(self._told_lost):
+            if first <= number <= last:
+                number = last + 1
+        return is_older or number > gap.last
 
     def _notes(self) -> Iterator[str]:
         if self._records and not self._begun_at:
