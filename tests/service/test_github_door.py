@@ -17,6 +17,7 @@ from hook_sender import CONFIG, Hook, deliver, deliver_all, headers_of, hook
 from served import Served, until_processed
 
 from mendloop.core.codec import encode
+from mendloop.core.vocabulary import Life
 from mendloop.manager import StateManager
 from mendloop.stores.port import Store
 
@@ -82,6 +83,37 @@ async def test_an_approval_resolves_what_the_reviewer_asked_for(
                 assert 202 == (await deliver(session, replica, one, served.secret))[0]
             await until_processed(store)
             assert open_total == (await manager.require_state("42")).open_total
+
+
+async def test_an_approval_that_is_sent_again_says_nothing_of_what_came_since(
+    served: Served, store: Store
+) -> None:
+    """What the reviewer asked for later stays open, and so does what a person opened again."""
+    replica = served.start(*_configured(served))
+    replica.wait_until_ready()
+    approval = hook(
+        "pull_request_review", review(id=2, state="approved", body="", submitted_at=at(11))
+    )
+    async with (
+        aiohttp.ClientSession() as session,
+        StateManager(store, by="ann") as manager,
+    ):
+
+        async def send(one: Hook) -> int:
+            assert 202 == (await deliver(session, replica, one, served.secret))[0]
+            await until_processed(store)
+            return (await manager.require_state("42")).open_total
+
+        assert 1 == await send(hook("pull_request_review", review(id=1)))
+        assert 0 == await send(approval)
+        assert 1 == await send(hook("pull_request_review", review(id=3, submitted_at=at(12))))
+        assert 1 == await send(approval)
+        await manager.judge("42", Life.REOPENED, "github:9:review:1", reason="it is not done")
+        assert 2 == await send(approval)
+        again = hook(
+            "pull_request_review", review(id=4, state="approved", body="", submitted_at=at(13))
+        )
+        assert 1 == await send(again)
 
 
 async def test_a_signed_delivery_that_github_would_not_send_is_refused(
