@@ -34,6 +34,8 @@ _COOKIE_PAIR = re.compile(rf"=([^\s;,={NEVER}]{{{_MIN_COOKIE_LENGTH},}})")
 
 def _is_credential(match: re.Match[str]) -> bool:
     secret = match["secret"]
+    if is_placeholder(secret):
+        return False
     if not match["scheme"]:
         is_alone = _ENDS.match(match.string, match.end()) is not None
         return is_alone and len(secret) >= _MIN_CREDENTIAL_LENGTH and is_random(secret)
@@ -195,7 +197,7 @@ PLACE_RULES = (
         rf"(?i:authorization(?:{_QUOTE})?\s{{0,9}}[:=,]\s{{0,9}}(?:{_QUOTE})?"
         r"(?P<scheme>(?:basic|bearer|token|apikey|api-key|negotiate|digest|ssws|geniekey|bot"
         r"|splunk|aws4-hmac-sha256)\s{0,9}(?:token=[\"']?)?)?)"
-        r"(?P<secret>[A-Za-z0-9+/_.:=~-]{8,})",
+        r"(?P<secret>[A-Za-z0-9+/_.:=~!@#$%^&*?|-]{8,})",
         _is_credential,
     ),
     rule(
