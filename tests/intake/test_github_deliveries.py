@@ -1,15 +1,18 @@
+import contextlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from github_payloads import MARKED, as_body, at, issue_comment, review
+from github_payloads import MARKED, as_body, at, issue_comment, pull_request, review
+from payload_rows import TABLE
 
+from mendloop.core.errors import ValidationError
 from mendloop.core.vocabulary import IssueType, Severity
-from mendloop.intake.github.deliveries import Delivery, Ignored, Says
+from mendloop.intake.github.deliveries import DELIVERY_LIMIT_BYTES, Delivery, Ignored, Says
 from mendloop.intake.github.findings import entry_of
-from mendloop.intake.github.reduction import reduce
+from mendloop.intake.github.reduction import EVENTS, reduce
 
 
 def _reduced(event: str, payload: Any) -> Delivery:
@@ -63,3 +66,22 @@ def test_a_delivery_survives_the_queue() -> None:
 def test_an_event_that_is_not_known_is_ignored_with_a_reason(name: str) -> None:
     """A webhook that sends more than it is asked to does no harm."""
     assert isinstance(reduce(name, "d-1", b"no JSON"), Ignored)
+
+
+@pytest.mark.parametrize("number", TABLE, ids=lambda number: TABLE[number].name)
+def test_what_is_signed_says_nothing_else_under_another_event(number: int) -> None:
+    """The event's name is not signed: the same body under another name comes to nothing."""
+    for event, payload in TABLE[number].events(number):
+        for other in set(EVENTS) - {event}:
+            with contextlib.suppress(ValidationError):
+                assert isinstance(reduce(other, "d-1", as_body(payload)), Ignored), other
+
+
+def test_a_delivery_is_bounded_whatever_its_text_is_made_of() -> None:
+    """The longest of all texts, in the widest of characters, with the most labels, still fits the queue."""
+    text = '\x01\u202e"\\\U0001f600é' * 80_000
+    labels = [{"name": "\\" * 500}] * 500
+    event = {"pull_request": pull_request(labels=labels, head={"ref": '"' * 100_000})}
+    found = _reduced("pull_request_review", review(body=text, event=event))
+
+    assert len(msgspec.json.encode(found)) <= DELIVERY_LIMIT_BYTES

@@ -109,6 +109,8 @@ def test_a_hostile_comment_costs_little_more_than_a_plain_one(
     )
     costs = {cost["name"]: cost for cost in map(json.loads, done.stdout.splitlines())}
     plain = costs["plain"]["seconds"]
+    for name, cost in costs.items():
+        print(f"{name:30}{cost['seconds'] / plain:7.2f}{cost['kib']:9} KiB")  # noqa: T201 - a figure
     print(  # noqa: T201 - a figure
         "\n".join(
             f"{name:30}{cost['seconds'] / plain:7.2f}{cost['kib']:9}"
