@@ -46,7 +46,6 @@ from typing import Any
 from mendloop.core.text import redact_secrets
 
 __all__ = [
-    "REFUSALS",
     "AccessError",
     "BeingDeleted",
     "BundleDamaged",
@@ -388,7 +387,3 @@ class WorkTreeBusy(RunError):
         """Keep who holds the folder."""
         super().__init__(message, task_id=task_id)
         self.holder = holder
-
-
-REFUSALS = (ValidationError, StateNotFound, StateExists, TransitionRefused, RevisionConflict)
-"""What the caller asked for cannot be, and everything works as it should; any other error is a failure."""

@@ -17,10 +17,19 @@ from prometheus_client import (
 
 from mendloop import __version__
 from mendloop.core.commands import Command
-from mendloop.core.errors import REFUSALS
+from mendloop.core.errors import (
+    RevisionConflict,
+    StateExists,
+    StateNotFound,
+    TransitionRefused,
+    ValidationError,
+)
 from mendloop.service.collectors import DocumentSizes
 
 __all__ = ["DOORS", "RECOVERIES", "Metrics"]
+
+_REFUSALS = (ValidationError, StateNotFound, StateExists, TransitionRefused, RevisionConflict)
+"""What the caller asked for cannot be, and everything works as it should; any other error is a failure."""
 
 DOORS = ("feedback", "github")
 RECOVERIES = ("lease", "outside", "repair", "restore")
@@ -175,4 +184,4 @@ def _outcome(error: BaseException | None) -> str:
         return "ok"
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
-    return "refused" if isinstance(error, REFUSALS) else "failed"
+    return "refused" if isinstance(error, _REFUSALS) else "failed"
