@@ -111,12 +111,16 @@ async def _damaged_states(drill: _Drill, alarms: Alarms) -> None:
         assert head is not None
         await store.replace(head, head.body + b"}")
     await store.close()
-    names = ("MendloopTaskUnreadable", "MendloopOperationsFailing", "MendloopQueueStuck")
-    async with drill.load(_DAMAGED[0]):
+    names = ("MendloopTaskUnreadable", "MendloopOperationsFailing")
+    waits, *others = _DAMAGED
+    async with drill.load(waits):
         await alarms.until_firing(drill.namespace, *names)
+        await asyncio.to_thread(drill.call, "doctor", *others, "--repair")
+        await alarms.until_firing(drill.namespace, "MendloopRecoveriesFrequent")
+        await alarms.until_firing(drill.namespace, "MendloopQueueStuck")
     await asyncio.to_thread(drill.call, "doctor", "--repair")
-    await alarms.until_firing(drill.namespace, "MendloopRecoveriesFrequent")
-    await alarms.until_silent(drill.namespace, *names, "MendloopRecoveriesFrequent")
+    names = (*names, "MendloopQueueStuck", "MendloopRecoveriesFrequent")
+    await alarms.until_silent(drill.namespace, *names)
 
 
 async def _full_store(drill: _Drill, alarms: Alarms) -> None:

@@ -103,7 +103,7 @@ async def test_all_is_shown_and_nothing_said_while_all_is_well(
             served.start("--config", str(file)).wait_until_ready()
         targets = {"shop": [replica.admin.removeprefix("http://") for replica in served.replicas]}
         with Prometheus(prometheus_folder, tmp_path / "prometheus", targets) as prometheus:
-            await _send(served, scaled(300, 10))
+            await _send(served, scaled(300, 5))
             told = await asyncio.to_thread(_expositions, served)
             assert [] == [query for query in queries() if not prometheus.query(query)]
             assert [] == prometheus.query('count_over_time(ALERTS{alertstate="firing"}[600s])')
