@@ -10,13 +10,16 @@ import pytest
 from clocks import SteppedClock
 from patience import eventually
 from served import Replica, Served
+from states import holder
 
+from mendloop.core.commands import AcquireLease, RenewLease
 from mendloop.core.names import HEAD, head_name
 from mendloop.manager import StateManager
 from mendloop.service.cleanup_record import CLEANUP, CleanupRecord
 from mendloop.stores.port import Store
 
 _DAY_SECONDS = 86_400.0
+_TTL_SECONDS = 4.0
 
 
 def _start(served: Served, config: str) -> Replica:
@@ -89,6 +92,31 @@ async def _check_only_the_leader_tells(leader: Replica, follower: Replica) -> No
     assert 3 == leader.metric("mendloop_document_bytes_gcount", kind="head")
     for name in ("store_limit_bytes", "document_limit_bytes", "cleanup_due_timestamp_seconds"):
         assert 0 == follower.metric(f"mendloop_{name}")
+
+
+async def test_the_lease_of_a_run_that_is_gone_is_taken_back(served: Served, store: Store) -> None:
+    """The leader frees a task whose lease nobody renews, counts it once, and lets a living run be."""
+    async with StateManager(store) as manager:
+        generations = {}
+        for task_id in ("gone", "living"):
+            await manager.create_task(task_id)
+            acquire = AcquireLease(
+                holder=holder(task_id), ttl_seconds=_TTL_SECONDS, boottime_seconds=1.0
+            )
+            taken = await manager.submit(task_id, acquire)
+            generations[task_id] = int(taken["generation"])
+        replica = served.start()
+        await asyncio.to_thread(replica.wait_until_listening)
+        renew = RenewLease(generation=generations["living"], boottime_seconds=1.0)
+        async with asyncio.timeout(40):
+            while not await asyncio.to_thread(
+                replica.metric, "mendloop_recoveries_total", kind="lease"
+            ):
+                await manager.submit("living", renew)
+                await asyncio.sleep(_TTL_SECONDS / 10)
+        assert (await manager.require_state("gone")).ledger.lease.holder is None
+        assert (await manager.require_state("living")).ledger.lease.holder is not None
+        assert 1 == replica.metric("mendloop_recoveries_total", kind="lease")
 
 
 async def test_no_restart_makes_the_last_cleanup_forgotten(served: Served, store: Store) -> None:
