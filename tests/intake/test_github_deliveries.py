@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from github_payloads import MARKED, as_body, at, issue_comment, pull_request, review
+from github_payloads import MARKED, as_body, at, issue_comment, pull_request, review, review_comment
 from payload_rows import TABLE
 
 from mendloop.core.errors import ValidationError
+from mendloop.core.lives import finding_of
 from mendloop.core.vocabulary import IssueType, Severity
 from mendloop.intake.github.deliveries import DELIVERY_LIMIT_BYTES, Delivery, Ignored, Says
 from mendloop.intake.github.findings import entry_of
@@ -52,6 +53,17 @@ def test_a_marked_review_becomes_an_entry_with_its_type_and_severity() -> None:
     assert "github:9:review:21" == entry.pr_comment_id
     assert "Saving a profile with an empty display name answers 500." == entry.description
     assert datetime.fromisoformat(at(10)) == entry.timestamp
+
+
+def test_a_comment_keeps_where_it_stands_and_what_it_answers() -> None:
+    """File and line are the finding's; the place in the diff and the comment that it answers are told."""
+    delivery = _reduced(
+        "pull_request_review_comment", review_comment(body=MARKED, in_reply_to_id=30)
+    )
+    finding = finding_of(entry_of(delivery))
+
+    assert ("src/app.py", 12) == (finding.path, finding.line)
+    assert "at position 3 of the diff; answers github:9:review-comment:30" == finding.note
 
 
 def test_a_delivery_survives_the_queue() -> None:
