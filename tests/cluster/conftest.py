@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from audited import check_records_at
 from fault_proxy import FaultProxy
 from rights import grant
 
@@ -30,10 +31,17 @@ def token(control_plane: Cluster, namespace: str) -> str:
 
 
 @pytest.fixture
-def direct(control_plane: Cluster, namespace: str, token: str, tmp_path: Path) -> str:
+async def direct(
+    request: pytest.FixtureRequest,
+    control_plane: Cluster,
+    namespace: str,
+    token: str,
+    tmp_path: Path,
+) -> AsyncIterator[str]:
     """The store in the test's namespace, straight at the API server; see `crew.open_spec`."""
     config = control_plane.kubeconfig(tmp_path / "direct", token=token, namespace=namespace)
-    return f"configmap:{config}"
+    yield f"configmap:{config}"
+    await check_records_at(request, f"configmap:{config}")
 
 
 @pytest.fixture

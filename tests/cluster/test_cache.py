@@ -105,6 +105,7 @@ async def cached(proxy: FaultProxy, direct: str, proxied: str) -> AsyncIterator[
 
 
 @pytest.mark.parametrize("fault", [StreamFault.CUT, StreamFault.END, StreamFault.EXPIRE])
+@pytest.mark.damages
 async def test_a_stream_that_ends_is_followed_by_another(
     cached: Cached, proxy: FaultProxy, fault: StreamFault
 ) -> None:
@@ -119,6 +120,7 @@ async def test_a_stream_that_ends_is_followed_by_another(
         assert proxy.count() - requests <= 3
 
 
+@pytest.mark.damages
 async def test_an_expired_version_in_the_answer_is_one_new_list(
     cached: Cached, proxy: FaultProxy
 ) -> None:
@@ -139,6 +141,7 @@ async def test_an_expired_version_in_the_answer_is_one_new_list(
     + [("list", fault) for fault in (faults.THROTTLED, faults.UNAVAILABLE)],
     ids=[*(f"watch {name}" for name in _REFUSED), "list 429", "list 503"],
 )
+@pytest.mark.damages
 async def test_a_server_that_refuses_is_asked_rarely(
     cached: Cached, proxy: FaultProxy, verb: str, fault: faults.Fault
 ) -> None:
@@ -156,6 +159,7 @@ async def test_a_server_that_refuses_is_asked_rarely(
 
 
 @pytest.mark.parametrize("kind", ["outage", "standstill", "silence"])
+@pytest.mark.damages
 async def test_a_broken_line_is_made_up_for(
     cached: Cached, proxy: FaultProxy, kind: str, scaled: Callable[[int, int], int]
 ) -> None:

@@ -198,6 +198,7 @@ _DAMAGE: dict[str, Callable[[Any], str | None]] = {
 
 @pytest.mark.parametrize("damage", _DAMAGE.values(), ids=_DAMAGE.keys())
 @pytest.mark.parametrize("is_seen", [False, True], ids=["unseen", "seen by the watch"])
+@pytest.mark.damages
 async def test_a_bad_edit_is_copied_aside_and_left(
     store: Store,
     manager: StateManager,

@@ -71,6 +71,7 @@ def put(others: Others, data: dict[str, Any] | None, blobs: dict[str, bytes] | N
     ],
     ids=["no state", "empty state", "only binary data", "state in binary data", "no room"],
 )
+@pytest.mark.damages
 async def test_a_copy_holds_all_keys_byte_for_byte(
     data: dict[str, Any] | None,
     blobs: dict[str, bytes] | None,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from audited import check_records_at
 
 from controlplane import Cluster
 
@@ -133,22 +133,31 @@ class Project:
 
 
 @pytest.fixture
-def make_project(tmp_path: Path) -> Callable[..., Project]:
+async def make_project(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Callable[..., Project]]:
     """Make projects; by default seven faults, of which each fix repairs three."""
-    numbers = itertools.count()
+    made: list[Project] = []
 
     def make(*, faults: int = 7, fixes: int = 3) -> Project:
-        return Project(tmp_path / str(next(numbers)), faults=faults, fixes=fixes)
+        made.append(Project(tmp_path / str(len(made)), faults=faults, fixes=fixes))
+        return made[-1]
 
-    return make
+    yield make
+    for project in made:
+        await check_records_at(request, project.store)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("configmap", marks=pytest.mark.kubernetes)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[str, ...]]:
     """The options that name the test's store, of each kind; the last one is the path of a file."""
     if request.param == "sqlite":
-        return "--store", f"sqlite:{tmp_path / 'state.db'}"
-    cluster: Cluster = request.getfixturevalue("control_plane")
-    namespace = request.getfixturevalue("namespace")
-    config = cluster.kubeconfig(tmp_path / "kubeconfig", namespace=namespace)
-    return "--store", "kubernetes", "--kubeconfig", str(config)
+        spec = f"sqlite:{tmp_path / 'state.db'}"
+        yield "--store", spec
+    else:
+        cluster: Cluster = request.getfixturevalue("control_plane")
+        namespace = request.getfixturevalue("namespace")
+        config = cluster.kubeconfig(tmp_path / "kubeconfig", namespace=namespace)
+        spec = f"configmap:{config}"
+        yield "--store", "kubernetes", "--kubeconfig", str(config)
+    await check_records_at(request, spec)

@@ -91,6 +91,7 @@ async def test_a_writer_that_is_paused_before_its_head_loses_nothing(
     assert [f"c{n}" for n in range(120)] == await names(manage(store))
 
 
+@pytest.mark.damages
 async def test_nothing_is_swept_where_the_head_may_be_wrong(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:
@@ -183,6 +184,7 @@ async def test_nothing_is_swept_by_a_dry_run_or_under_a_head_that_moves(
     assert before == await documents(store, CHUNK)
 
 
+@pytest.mark.damages
 async def test_a_dry_run_notes_nothing_of_a_history_without_its_state(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:
@@ -197,6 +199,7 @@ async def test_a_dry_run_notes_nothing_of_a_history_without_its_state(
 
 
 @pytest.mark.parametrize("label", [{}, {"task-id": "u"}], ids=["stripped", "of another task"])
+@pytest.mark.damages
 async def test_whose_a_chunk_is_stands_in_its_name(
     label: dict[str, str], store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:

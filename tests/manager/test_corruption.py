@@ -292,6 +292,7 @@ async def test_side_fields_that_disagree_are_put_right(
     assert () == (await manager.validate_state("t")).symptoms
 
 
+@pytest.mark.damages
 async def test_a_newer_version_is_reported_and_left(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:

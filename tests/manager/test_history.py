@@ -131,6 +131,7 @@ async def chunk_of(store: FaultyStore, ledger: Ledger) -> tuple[SealedChunk, Doc
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "flipped", "other"])
+@pytest.mark.damages
 async def test_a_missing_or_damaged_chunk_is_named(
     store: FaultyStore, manager: StateManager, manage: Manage, damage: str
 ) -> None:
@@ -160,6 +161,7 @@ async def test_a_missing_or_damaged_chunk_is_named(
     assert 701 == await reader.increment_iteration("t")
 
 
+@pytest.mark.damages
 async def test_an_old_id_is_not_guessed_at_over_a_damaged_chunk(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:
@@ -172,6 +174,7 @@ async def test_an_old_id_is_not_guessed_at_over_a_damaged_chunk(
     assert 700 == await manager.get_current_iteration("t")
 
 
+@pytest.mark.damages
 async def test_a_new_id_needs_no_damaged_chunk(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:

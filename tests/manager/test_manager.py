@@ -103,6 +103,7 @@ async def test_a_task_id_that_no_store_can_name_is_refused(
         await manager.create_or_update_state(state(task_id))
 
 
+@pytest.mark.damages
 async def test_tasks_are_listed_by_id_a_page_at_a_time(
     store: FaultyStore, manager: StateManager
 ) -> None:
@@ -135,6 +136,7 @@ def operations(manager: StateManager, read: RemediationState) -> list[Callable[[
 
 
 @pytest.mark.parametrize("kind", ["newer", "unknown status", "damaged"])
+@pytest.mark.damages
 async def test_what_cannot_be_read_is_left_as_it_is(
     store: FaultyStore, manager: StateManager, kind: str
 ) -> None:

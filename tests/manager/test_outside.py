@@ -86,6 +86,7 @@ async def test_a_counter_below_what_was_given_out_is_refused_and_kept(
     assert 4 == await manage(store).increment_iteration("t")
 
 
+@pytest.mark.damages
 async def test_readers_say_that_a_lowered_counter_refuses_writes(
     store: FaultyStore, manager: StateManager
 ) -> None:
@@ -110,6 +111,7 @@ async def test_readers_say_that_a_lowered_counter_refuses_writes(
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"no JSON", b'{"task_id": "t"}', b"null"])
+@pytest.mark.damages
 async def test_damage_by_other_hands_is_copied_aside_and_left(
     store: FaultyStore, manager: StateManager, manage: Manage, body: bytes
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_digest_survives_the_store(state: RemediationState) -> None:
         assert digest(state) == digest(decode_state(encode_state(state)))
 
 
+@pytest.mark.damages
 async def test_a_state_of_another_task_is_neither_shown_nor_written(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:

@@ -96,6 +96,7 @@ async def test_an_answer_without_a_write_rests_on_a_fresh_read(
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
+@pytest.mark.damages
 async def test_damage_that_was_seen_is_confirmed_by_a_read(
     store: SeeingStore, manager: StateManager, is_damaged: bool
 ) -> None:

@@ -130,6 +130,7 @@ async def test_a_repair_leaves_the_history_of_an_earlier_task(
     assert [f"own{n}" for n in range(60)] == [found.pr_comment_id for found in history]
 
 
+@pytest.mark.damages
 async def test_a_head_that_points_at_other_bytes_is_noticed(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:

@@ -138,6 +138,7 @@ async def test_all_tasks_of_a_store_are_counted(place: Store, manage: Manage) ->
 
 
 @pytest.mark.parametrize("damage", ["cut", "newer", "chunk"])
+@pytest.mark.damages
 async def test_what_cannot_be_read_is_named_and_stops_nothing(
     place: Store, manage: Manage, damage: str
 ) -> None:

@@ -98,6 +98,7 @@ _ENDS = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.damages
 async def test_what_others_wrote_survives_each_operation(
     store: FaultyStore, manager: StateManager, name: str
 ) -> None:

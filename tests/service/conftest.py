@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from audited import check_records
 from prometheus import PrometheusMissing, prometheus_programs
 from rights import grant
 from served import Served
@@ -36,7 +37,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-async def store(served: Served) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, served: Served) -> AsyncIterator[Store]:
     """The store that the replicas share."""
     store: Store
     if served.spec == "kubernetes":
@@ -44,6 +45,7 @@ async def store(served: Served) -> AsyncIterator[Store]:
     else:
         store = await open_sqlite(Path(served.spec.removeprefix("sqlite:")))
     yield store
+    await check_records(request, store)
     await store.close()
 
 
