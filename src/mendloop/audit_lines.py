@@ -16,6 +16,7 @@ import msgspec
 from mendloop.core.logbook import Entry
 from mendloop.core.model import Commit
 from mendloop.core.records import Record, records_of
+from mendloop.core.sifting import sifted
 from mendloop.core.text import Redactor
 
 __all__ = ["tell_commits", "tell_entry"]
@@ -45,17 +46,6 @@ def tell_entry(entry: Entry, redact: Redactor) -> None:
 
 
 def _tell(told: Record | Entry, redact: Redactor) -> None:
-    fields = _redacted(msgspec.to_builtins(told), redact)
+    fields: dict[str, Any] = sifted(msgspec.to_builtins(told), redact)
     line = "%(task_id)s: %(do)s by %(by)s (%(door)s), commit %(from_commit)s -> %(to_commit)s"
     _log.info(line, fields, extra=fields)
-
-
-def _redacted(value: Any, redact: Redactor) -> Any:
-    """Return *value* with no secret in any of its texts; keys are ours."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, list):
-        return [_redacted(item, redact) for item in value]
-    if isinstance(value, dict):
-        return {key: _redacted(item, redact) for key, item in value.items()}
-    return value
