@@ -140,10 +140,12 @@ def _fields_of_line(
         yield _field_below(markdown, number, line, following)
         return
     readings = [_reading(value) for value in values]
-    said_all = (number,) if all(is_all for _, is_all in readings) else ()
-    for match, (word, _) in zip(matches, readings, strict=True):
-        field = Field(number, match["type"] is not None, word, ())
-        yield field._replace(said_all=said_all if field.is_known else ())
+    fields = [
+        Field(number, match["type"] is not None, word, ())
+        for match, (word, _) in zip(matches, readings, strict=True)
+    ]
+    is_all_said = all(is_all for _, is_all in readings) and all(one.is_known for one in fields)
+    yield from (field._replace(said_all=(number,) if is_all_said else ()) for field in fields)
 
 
 def _fields_of_row(markdown: Markdown, number: int, following: list[int]) -> Iterator[Field]:

@@ -7,6 +7,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from mendloop.intake.comment_fields import is_field_name
+from mendloop.intake.comment_tables import outcomes_in
 from mendloop.intake.markdown import INLINE_LIMIT, Markdown, plain
 
 __all__ = ["Criterion", "Section", "criteria_of", "outcomes_of", "sections_of", "text_of"]
@@ -141,7 +142,11 @@ def _is_own(markdown: Markdown, number: int) -> bool:
 
 
 def outcomes_of(markdown: Markdown, section: Section) -> dict[str, str]:
-    """Cut "Expected vs Actual" into "expected" and "actual", and "other" for what is before them."""
+    """
+    Cut "Expected vs Actual" into "expected" and "actual", and "other" for what is before them.
+
+    A table of them is kept in "other" too, as it was written.
+    """
     parts: dict[str, list[str]] = {
         "other": [section.remark, section.first],
         "expected": [],
@@ -156,7 +161,15 @@ def outcomes_of(markdown: Markdown, section: Section) -> dict[str, str]:
             parts[name].append(label[1])
         else:
             parts[name].append(markdown.lines[number].rstrip())
+    if name == "other":
+        rows = [markdown.lines[number] for number in section.numbers if number in markdown.said]
+        parts |= {name: [text] for name, text in outcomes_in(rows, _outcome_name).items()}
     return {name: "\n".join(lines).strip() for name, lines in parts.items()}
+
+
+def _outcome_name(cell: str) -> str | None:
+    named = _name_of(plain(cell)) if _MAYBE_NAME.search(cell, 0, INLINE_LIMIT) else None
+    return named[0] if named and named[0] in {"expected", "actual"} else None
 
 
 def _section_at(markdown: Markdown, number: int, level: int) -> Section | None:

@@ -130,7 +130,9 @@ def _read_marked(markdown: Markdown, marker: Marker, fields: list[Field]) -> Rev
             other=before,
         )
     else:
-        without = {line for field in (*types[:1], *severities[:1]) for line in field.said_all}
+        used = (*types[:1], *severities[:1])
+        without = {line for field in used for line in field.said_all}
+        without -= {field.line for field in fields if field not in used}
         sections = sections_of(markdown, marker.line + 1, without)
         comment = _with_sections(markdown, sections, marker.after, before)
         comment = msgspec.structs.replace(comment, severity=severity, issue_type=issue_type)
