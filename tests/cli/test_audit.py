@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from cli_user import Quick, User, edit
@@ -102,3 +103,29 @@ def test_the_log_says_who_removed_and_who_imported(worked: Quick, user: User) ->
     assert 0 == worked("audit", "--verify").code
     assert 2 == worked("audit", "--verify", "--log").code
     assert 2 == worked("audit", "demo", "--after", "x").code
+
+
+def test_each_door_of_the_command_line_is_recorded_as_such(quick: Quick, user: User) -> None:
+    """A command, a run, an import from another controller, a repair and a cleanup say what they are."""
+    dump = Path(__file__).parents[1] / "golden" / "cto" / "completed.yaml"
+    assert 0 == quick("import", "--from", "cto", str(dump)).code
+    [task] = quick("list", "-o", "json").json()["tasks"]
+    task_id = task["task_id"]
+    assert 0 == quick("hold", task_id).code
+    assert 0 == quick("hold", task_id, "--release").code
+    edit(user.store, task_id, lambda body: body[:-1])
+    assert 0 == quick("doctor", task_id, "--repair").code
+    assert 0 == quick("cleanup", "--retention", "0.001").code
+    assert 0 == quick("run", "job", "--review", "true", "--fix", "true").code
+    told = quick("audit", task_id, "-o", "json").json()["records"]
+    ran = quick("audit", "job", "-o", "json").json()["records"]
+
+    assert [
+        ("put_state", "import"),
+        ("hold", "cli"),
+        ("end_hold", "cli"),
+        ("recover", "repair"),
+        ("delete", "cleanup"),
+    ] == [(record["do"], record["door"]) for record in told]
+    assert {"run"} == {record["door"] for record in ran}
+    assert 0 == quick("audit", "--verify").code
