@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 
+import msgspec
+
 from mendloop.core.codec import decode_head, decode_part
 from mendloop.core.commits import ChunkBody
 from mendloop.core.errors import (
@@ -93,10 +95,9 @@ class Auditor:
                 return _gone(task_id, "another program wrote its state anew, without its records")
             note = "another program wrote it, and keeps no records"
             return Verdict(task_id=task_id, notes=(note,))
-        if state.ledger.deleted is not None and state.ledger.deleted.is_final:
-            note = "its removal has begun, and not all of its records are there any more"
-            return Verdict(task_id=task_id, notes=(note,))
-        return await self._examine_records(state)
+        verdict = await self._examine_records(state)
+        is_leaving = state.ledger.deleted is not None and state.ledger.deleted.is_final
+        return _leaving(verdict) if is_leaving else verdict
 
     async def _has_history(self, task_id: str) -> bool:
         page = await self._store.list(CHUNK, labels={"task-id": task_id}, limit=1)
@@ -147,6 +148,13 @@ class Auditor:
                 Flaw(kind=FlawKind.CHANGED, what=what, place=key, first=first, last=last)
             )
         return body
+
+
+def _leaving(verdict: Verdict) -> Verdict:
+    """Of a task whose removal has begun no record is missed, and those that are left count."""
+    note = "its removal has begun, and its sealed records go first"
+    flaws = tuple(flaw for flaw in verdict.flaws if flaw.kind is not FlawKind.MISSING)
+    return msgspec.structs.replace(verdict, flaws=flaws, notes=(*verdict.notes, note))
 
 
 def _gone(task_id: str, what: str) -> Verdict:

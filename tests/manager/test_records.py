@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -374,3 +375,26 @@ async def test_each_change_leaves_one_record_whoever_makes_it(place: Store, mana
         await again()
 
     assert list(CALLS) == [do for do, _, _ in await changes(manager)]
+
+
+@pytest.mark.damages
+async def test_a_removal_that_has_begun_hides_no_change(place: Store, manage: Manage) -> None:
+    """Sealed records that are gone by then are no flaw; a state that was made to say so is one."""
+    manager = manage(place)
+    await reported(manager, range(30))
+    await manager.delete("t", reason="x")
+    deleted = json.loads((await head_of(place)).body)
+    deleted["mendloop"]["deleted"]["is_final"] = True
+    await edit(place, mendloop=deleted["mendloop"])
+    forged = await manager.verify_records("t")
+    deleted["mendloop"]["deleted"]["is_final"] = False
+    await edit(place, mendloop=deleted["mendloop"])
+    until = (await manager.require_state("t")).last_update + timedelta(days=1)
+    await manage(place).submit("t", commands.BeginRemoval(deleted_until=until))
+    for document in (await place.list(CHUNK, labels={"part": "commits"})).documents:
+        await place.delete(document)
+    begun = await manager.verify_records("t")
+
+    assert [FlawKind.OUTSIDE] == [flaw.kind for flaw in forged.flaws]
+    assert () == begun.flaws
+    assert "removal has begun" in begun.notes[-1]
