@@ -41,10 +41,11 @@ async def test_a_delivery_is_answered_within_a_tenth_of_a_second(
     At the promised rate 99 of 100 answers take less than 100 ms, and all that was taken is processed.
 
     A machine that others keep busy gets three tries. What a door that does nothing takes on it at the
-    same rate is told beside each.
+    same rate is told beside each; where other tests run at the same time, at a fifth of the rate,
+    five times as long as that will do as well.
     """
-    per_second = _PER_SECOND[served.spec.startswith("sqlite:")]
-    count = per_second * scaled(30, 3) * 5 // 6
+    per_second = _PER_SECOND[served.spec.startswith("sqlite:")] // scaled(1, 5)
+    count = per_second * scaled(30, 5) * 5 // 6
     (served.folder / "serve.toml").write_text(CONFIG)
     replica = served.start("--config", str(served.folder / "serve.toml"))
     replica.wait_until_ready()
@@ -59,10 +60,11 @@ async def test_a_delivery_is_answered_within_a_tenth_of_a_second(
             sys.stdout.write(f"\n{per_second}/s: {answers.told()}; nothing done: {least.told()}\n")
         assert {202: len(hooks)} == answers.statuses
         await until_processed(store, seconds=120)
-        if answers.within_ms(0.99) < _PROMISED_MS:
+        limit_ms = max(_PROMISED_MS, scaled(0, 5) * least.within_ms(0.99))
+        if answers.within_ms(0.99) < limit_ms:
             break
     assert dict.fromkeys(ids, 1) == await _findings(store)
-    assert answers.within_ms(0.99) < _PROMISED_MS, answers.told()
+    assert answers.within_ms(0.99) < limit_ms, answers.told()
 
 
 async def _ask_bare_door(hooks: list[Hook], per_second: int) -> Answers:
