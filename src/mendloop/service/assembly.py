@@ -36,8 +36,8 @@ __all__ = ["Address", "Service"]
 
 _log = logging.getLogger(__name__)
 
-_FINISH_SECONDS = 10.0
-_LET_GO_SECONDS = 4.0
+_FINISH_SECONDS = 8.0
+_LET_GO_SECONDS = 3.0
 
 _FIRST_AT_ONCE = 32
 _LATER_AT_ONCE = 4
