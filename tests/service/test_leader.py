@@ -38,6 +38,19 @@ class _Cut:
             raise StoreUnavailable("cut off")
 
 
+class _Silent:
+    """Leases that never answer."""
+
+    async def read(self) -> Held | None:
+        await asyncio.Event().wait()
+        return None
+
+    async def write(self, before: Held | None, record: LeaseRecord) -> Held:
+        del before
+        await asyncio.Event().wait()
+        return Held(record, "")
+
+
 class _Candidate:
     """One who takes part, and what it did."""
 
@@ -98,6 +111,19 @@ async def test_a_leader_that_is_cut_off_stops_before_another_begins(store: Store
             first.leases.is_cut = False
             await asyncio.sleep(1)
             assert not first.elector.is_leader
+
+
+async def test_leases_that_do_not_answer_are_told_as_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where no answer comes, while it leads and when it ends, the log says so and after how long."""
+    candidate = _Candidate(_Silent(), "a", [])
+    async with candidate.taking_part():
+        await eventually(lambda: bool(caplog.messages), seconds=5)
+    assert [
+        "the lease of the leader cannot be reached: no answer came within 0.4 s",
+        "the lease could not be given back, and is waited for: no answer came within 0.4 s",
+    ] == list(dict.fromkeys(caplog.messages))
 
 
 async def test_a_clock_that_is_off_by_an_hour_changes_nothing(store: Store) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from mendloop.clock import Clock
 from mendloop.core.election import Leases, Observation, released, taken
-from mendloop.core.errors import DocumentExists, RevisionConflict, StateError
+from mendloop.core.errors import DocumentExists, RevisionConflict, StateError, StoreUnavailable
 from mendloop.core.text import redact_secrets
 from mendloop.core.transitions.naming import distinct
 
@@ -117,13 +118,23 @@ class Elector:
     async def _try(self) -> bool:
         """Take the lease or renew it; False where that could not be done, for whatever reason."""
         try:
-            async with asyncio.timeout(self._terms.renew_seconds / _TRIES):
+            async with self._in_time():
                 return await self._take()
         except (RevisionConflict, DocumentExists):
             return False  # another was quicker
-        except (StateError, TimeoutError) as error:
+        except StateError as error:
             _log.warning("the lease of the leader cannot be reached: %s", error)
             return False
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Let what is inside last no longer than one try may; else the store counts as away."""
+        patience_seconds = self._terms.renew_seconds / _TRIES
+        try:
+            async with asyncio.timeout(patience_seconds):
+                yield
+        except TimeoutError as error:
+            raise StoreUnavailable(f"no answer came within {patience_seconds:.1f} s") from error
 
     async def _take(self) -> bool:
         held = await self._leases.read()
@@ -155,13 +166,13 @@ class Elector:
     async def _release(self) -> None:
         self.is_leader = False
         try:
-            async with asyncio.timeout(self._terms.renew_seconds / _TRIES):
+            async with self._in_time():
                 # Read anew: a write that was under way when this one was ended may have landed.
                 held = await self._leases.read()
                 if held is not None and held.record.holder == self._name:
                     now = self._clock.now()
                     await self._leases.write(held, released(held.record, now=now))
-        except (StateError, TimeoutError) as error:
+        except StateError as error:
             _log.warning("the lease could not be given back, and is waited for: %s", error)
 
 
