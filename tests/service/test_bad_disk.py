@@ -89,3 +89,18 @@ async def test_a_file_that_is_no_store_ends_the_start(served: Served, content: b
     assert str(file) in replica.log_path.read_text()
     assert "Traceback" not in replica.log_path.read_text()
     assert content == file.read_bytes()
+
+
+async def test_a_file_that_was_replaced_wants_a_restart(served: Served) -> None:
+    """The service is neither ready nor alive, and says what happened: no probe brings it back."""
+    replica = served.start()
+    await asyncio.to_thread(replica.wait_until_ready)
+    assert (200, "") == await _probe(replica, "healthz")
+    file = Path(served.spec.removeprefix("sqlite:"))
+    file.rename(file.with_name("elsewhere.db"))
+    async with asyncio.timeout(30):
+        while (await _probe(replica, "healthz"))[0] == 200:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.2)
+    status, reason = await _probe(replica, "healthz")
+    assert (503, True) == (status, "was removed or replaced" in reason)
+    assert (503, reason) == await _probe(replica, "readyz")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from clocks import BehindClock, SteppedClock
@@ -12,10 +13,12 @@ from mendloop.clock import Clock, SystemClock
 from mendloop.core.election import Held, LeaseRecord, Leases, Observation, taken
 from mendloop.core.errors import StoreUnavailable
 from mendloop.service.leader import ElectionTerms, Elector
-from mendloop.stores.leases import StoredLeases
+from mendloop.stores.leases import LEASE, StoredLeases
 from mendloop.stores.port import Store
 
 _TERMS = ElectionTerms(lease_seconds=2, renew_seconds=1.2, retry_seconds=0.1)
+_THEN = datetime(2026, 1, 1, tzinfo=UTC)
+_RECORD = LeaseRecord(holder="b", duration_seconds=900, acquired_at=_THEN, renewed_at=_THEN)
 
 
 class _Cut:
@@ -124,6 +127,17 @@ async def test_leases_that_do_not_answer_are_told_as_that(
         "the lease of the leader cannot be reached: no answer came within 0.4 s",
         "the lease could not be given back, and is waited for: no answer came within 0.4 s",
     ] == list(dict.fromkeys(caplog.messages))
+
+
+async def test_a_damaged_record_is_made_anew(store: Store) -> None:
+    """Where nobody can read who leads, whoever comes does; no person has to help."""
+    await StoredLeases(store, "lead").write(None, _RECORD)
+    document = await store.get(LEASE, "lead")
+    assert document is not None
+    await store.replace(document, b"{")
+    one = _Candidate(StoredLeases(store, "lead"), "a", [])
+    async with one.taking_part():
+        await eventually(lambda: one.elector.is_leader)
 
 
 async def test_a_clock_that_is_off_by_an_hour_changes_nothing(store: Store) -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 from clocks import BehindClock
 from faulty_store import FaultyStore
 from patience import eventually
-from served import Served
+from served import Served, get_json
 
 from mendloop.clock import SystemClock
 from mendloop.manager import StateManager
@@ -132,3 +135,36 @@ async def test_no_answer_tells_what_runs_here(served: Served) -> None:
         for path in ("healthz", "readyz", "metrics"):
             async with session.get(f"{replica.admin}/{path}") as answer:
                 assert (200, None) == (answer.status, answer.headers.get("Server")), path
+
+
+def test_senders_who_never_finish_shut_nobody_out_of_the_probes(served: Served) -> None:
+    """More connections than one address takes are ended at once; the other address answers."""
+    replica = served.start()
+    replica.wait_until_ready()
+    address = urlsplit(replica.intake)
+    assert address.hostname is not None
+    assert address.port is not None
+    with contextlib.ExitStack() as stack:
+        held = [
+            stack.enter_context(socket.create_connection((address.hostname, address.port)))
+            for _ in range(500)
+        ]
+        for connection in held:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"POST /v1/feedback HTTP/1.1\r\nHost: x\r\n")
+        assert 200 == get_json(f"{replica.admin}/readyz")[0]
+        ended = sum(map(_is_ended, held))
+        assert 100 < ended < 200
+    finding = {"severity": "High", "issue_type": "Bug", "description": "an empty name fails"}
+    body = {"task_id": "1", "findings": [finding]}
+    assert 202 == served.post(replica, body)[0]
+
+
+def _is_ended(connection: socket.socket) -> bool:
+    connection.settimeout(0.01)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True

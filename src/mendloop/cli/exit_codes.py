@@ -90,6 +90,7 @@ ERROR_CODES: dict[type[errors.StateError], ExitCode] = {
     errors.NotPermitted: ExitCode.NO_ACCESS,
     errors.StoreFull: ExitCode.STORE_FAILED,
     errors.StoreReadOnly: ExitCode.STORE_FAILED,
+    errors.StoreReplaced: ExitCode.STORE_FAILED,
     errors.StoreCorrupt: ExitCode.STORE_FAILED,
     errors.StoreTooNew: ExitCode.STORE_FAILED,
     errors.RunError: ExitCode.STEP_FAILED,

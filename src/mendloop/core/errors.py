@@ -33,6 +33,7 @@ caller would do differently. The tree::
     │   ├── NotPermitted            the credentials are right, and not allowed this
     │   ├── StoreFull               no space, or a file-size limit
     │   ├── StoreReadOnly           no permission to write
+    │   ├── StoreReplaced           its file is another one now
     │   ├── StoreCorrupt            the file is damaged or no database
     │   └── StoreTooNew             the store's layout is newer than this mendloop
     └── RunError                    the local runner could not do its work
@@ -70,6 +71,7 @@ __all__ = [
     "StoreFull",
     "StoreNotFound",
     "StoreReadOnly",
+    "StoreReplaced",
     "StoreTooNew",
     "StoreUnavailable",
     "TaskEnded",
@@ -361,6 +363,10 @@ class StoreFull(StoreError):
 
 class StoreReadOnly(StoreError):
     """The store may be read and not written."""
+
+
+class StoreReplaced(StoreUnavailable):
+    """The store's file was removed or replaced while it was open: it has to be opened again."""
 
 
 class StoreCorrupt(StoreError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from mendloop.clock import Clock
-from mendloop.core.errors import StateError
+from mendloop.core.errors import StateError, StoreReplaced
 from mendloop.core.names import HEAD
 from mendloop.service.queue import DeliveryQueue
 from mendloop.service.tasks import TaskWatch
@@ -36,6 +36,7 @@ class Health:
         self._queue = queue
         self._clock = clock
         self._trouble = "the store was not reached yet"
+        self._is_store_replaced = False
         self._beaten_seconds = clock.monotonic_seconds()
         self._workers: list[asyncio.Task[None]] = []
         self.is_stopping = False
@@ -52,7 +53,7 @@ class Health:
         for worker in self._workers:
             if worker.done() and not self.is_stopping:
                 return f"{worker.get_name()} has ended"
-        return ""
+        return self._trouble if self._is_store_replaced else ""
 
     def readiness(self) -> str:
         """Why nothing should be sent here now; "" where it may be."""
@@ -77,6 +78,8 @@ class Health:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     await self._store.list(HEAD, limit=1)
                     await self._queue.try_again()
+            except StoreReplaced as error:
+                self._trouble, self._is_store_replaced = str(error), True
             except TimeoutError:
                 self._trouble = f"the store has not answered within {_PATIENCE_SECONDS:.0f} s"
             except StateError as error:

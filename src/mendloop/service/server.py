@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from http import HTTPStatus
@@ -23,6 +24,11 @@ _log = logging.getLogger(__name__)
 _RETRY_AFTER = {"Retry-After": "5"}
 _HEADERS_MOST_BYTES = 8190
 _LAST_ANSWERS_SECONDS = 5.0
+_IDLE_SECONDS = 75.0
+"""Longer than reverse proxies keep a connection that nobody uses."""
+
+_CONNECTIONS_MOST = 384
+"""On one address; with those of the other and what the store opens it stays below 1,024 files."""
 
 
 class Door(Protocol):
@@ -158,8 +164,9 @@ class Listener:
             max_line_size=_HEADERS_MOST_BYTES,
             max_field_size=_HEADERS_MOST_BYTES,
             shutdown_timeout=_LAST_ANSWERS_SECONDS,
+            keepalive_timeout=_IDLE_SECONDS,
         )
-        self._site: web.TCPSite | None = None
+        self._listening: asyncio.Server | None = None
         self.host = host
         self.port = port
 
@@ -171,16 +178,36 @@ class Listener:
             OSError: The address is taken, or not ours.
         """
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, self.host, self.port, backlog=1024)
-        await self._site.start()
-        self.port = int(self._runner.addresses[0][1])
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._gate, self.host, self.port, backlog=1024)
+        self.port = int(self._listening.sockets[0].getsockname()[1])
 
     async def stop_accepting(self) -> None:
         """Take no new connection; those that are open are answered."""
-        if self._site is not None:
-            await self._site.stop()
-            self._site = None
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
 
     async def close(self) -> None:
         """Wait for those under way, and let go. Idempotent."""
         await self._runner.cleanup()
+
+    def _gate(self) -> asyncio.Protocol:
+        assert self._runner.server is not None  # noqa: S101 - it listens since it was set up
+        return _Gate(self._runner.server)
+
+
+class _Gate(asyncio.Protocol):
+    """Hands a connection on to the server, or ends it where there are too many."""
+
+    def __init__(self, server: web.Server) -> None:
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it is a stream's
+        if len(self._server.connections) >= _CONNECTIONS_MOST:
+            transport.abort()  # without a word: whoever has opened so many does not listen
+            return
+        handler = self._server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)

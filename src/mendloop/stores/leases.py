@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import UTC, datetime
+
 import msgspec
 
 from mendloop.core.election import Held, LeaseRecord
-from mendloop.core.errors import StoreCorrupt
 from mendloop.stores.port import Document, Store
 
 __all__ = ["LEASE", "StoredLeases"]
 
 LEASE = "lease"
 """Kind of the documents that say who leads."""
+
+_log = logging.getLogger(__name__)
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_FREE = LeaseRecord(holder="", duration_seconds=1, acquired_at=_EPOCH, renewed_at=_EPOCH)
 
 
 class StoredLeases:
@@ -40,8 +47,9 @@ class StoredLeases:
 
 def _held(document: Document) -> Held:
     try:
-        return Held(msgspec.json.decode(document.body, type=LeaseRecord), document)
+        record = msgspec.json.decode(document.body, type=LeaseRecord)
     except msgspec.DecodeError as error:
-        raise StoreCorrupt(
-            f"the {document.kind} {document.key} is damaged: {error}; remove it, and another is made"
-        ) from error
+        # Who holds it cannot write over it either: whoever comes first makes it anew.
+        _log.warning("the lease %s is damaged, and free to be taken: %s", document.key, error)
+        record = _FREE
+    return Held(record, document)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
-from mendloop.core.errors import StoreCorrupt, StoreUnavailable
+from mendloop.core.errors import StoreCorrupt, StoreReplaced
 from mendloop.stores.sqlite_errors import BUSY, from_os, from_sqlite
 from mendloop.stores.sqlite_file import open_file
 
@@ -175,7 +175,7 @@ class Session:
             self._connection, self._is_frozen = open_file(self._path, must_exist=self._must_exist)
             self._identity = self._identify()
         elif self._identity != self._identify():
-            raise StoreUnavailable(
+            raise StoreReplaced(
                 f"{self._path} was removed or replaced while it was open:"
                 " close the store, and open it again"
             )
