@@ -29,6 +29,7 @@ from mendloop.core.statistics import Statistics
 from mendloop.core.text import Redactor, redact_secrets
 from mendloop.core.transitions.naming import distinct
 from mendloop.disposal import Disposal
+from mendloop.examining import Examiner
 from mendloop.feedback import Feedback
 from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
 from mendloop.group_commit import GroupCommitter
@@ -124,6 +125,7 @@ class StateManager(Disposal, Feedback, Records):
     def _act_as(self, by: str, door: str) -> None:
         """Have the changes recorded as *by*'s; repairs and cleanups are doors of their own."""
         self._by, self._door = by, door
+        self._examiner = Examiner(self._store)
         self._surgeon = Surgeon(self._store, clock=self.clock, redact=self._redact, by=by)
         cleaning = copy.copy(self)
         cleaning._door = "cleanup"  # noqa: SLF001 - it is of this class
@@ -271,24 +273,27 @@ class StateManager(Disposal, Feedback, Records):
         Raises:
             StateNotFound: Nothing is stored of it.
         """
-        return await self._surgeon.validate(check_task_id(task_id))
+        return await self._examiner.validate(check_task_id(task_id))
 
     def validate_all(self) -> AsyncGenerator[Diagnosis, None]:
         """Tell all that is wrong with each task, those too of which only the history is left."""
-        return self._surgeon.validate_all()
+        return self._examiner.validate_all()
 
-    async def recover_state(self, task_id: str) -> Recovery:
+    async def recover_state(self, task_id: str, *, is_dry_run: bool = False) -> Recovery:
         """
         Make a sound state out of what is left of the task, and record it; a sound one stays as it is.
 
         What is damaged is copied aside first, byte for byte. No counter is lowered. What could not
         be brought back is told, and kept in the history.
 
+        Args:
+            is_dry_run: Whether only to tell what would be repaired and lost, and to write nothing.
+
         Raises:
             StateNotFound: Nothing is stored of it.
             ReadOnlyState: A newer version wrote it; it is left as it is.
         """
-        return await self._surgeon.recover(check_task_id(task_id))
+        return await self._surgeon.recover(check_task_id(task_id), is_dry_run=is_dry_run)
 
     async def pause(self, task_id: str, *, reason: str) -> bool:
         """

@@ -1,6 +1,5 @@
 """
-Finding out what is wrong with a task, and making a sound state again out of what is left of it, or
-out of a copy that was set aside.
+Making a sound state again out of what is left of a task, or out of a copy that was set aside.
 
 Copies of what is damaged or replaced are set aside first. The state is then written on the revision that it was
 read with, so that of two repairs at once one does it, and the other finds nothing left to do.
@@ -10,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
 import msgspec
@@ -19,42 +17,33 @@ from mendloop.audit_lines import tell_commits
 from mendloop.clock import Clock
 from mendloop.core import commands
 from mendloop.core.commits import Fold, Request, fold, sealed_keys
-from mendloop.core.diagnosis import Case, Diagnosis, diagnose, no_task, state_of
-from mendloop.core.errors import DocumentExists, RevisionConflict, StateError, StateNotFound
-from mendloop.core.evidence import Facts, facts_of
+from mendloop.core.diagnosis import Case, state_of
+from mendloop.core.errors import DocumentExists, RevisionConflict, StateError
 from mendloop.core.model import RemediationState
-from mendloop.core.names import CHUNK, HEAD, HEADLESS, head_name, task_of_chunk, task_of_head
+from mendloop.core.names import CHUNK, HEADLESS, head_name
 from mendloop.core.quarantine import Copy, check_is_of_state
 from mendloop.core.rebuilding import Heap, Rebuilt, is_history_to_be_sealed_anew, owner_of, rebuild
 from mendloop.core.reinstating import is_reinstated, reinstated
 from mendloop.core.salvage import Salvaged, salvage
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
+from mendloop.examining import TRIES, Examined, Examiner, restless
 from mendloop.heads import write_head
 from mendloop.quarantine import Quarantine
 from mendloop.sealed_store import SealedStore
-from mendloop.stores.paging import documents
-from mendloop.stores.port import Document, Remembering, Store
+from mendloop.stores.port import Document, Store
 
 __all__ = ["Recovery", "Surgeon"]
-
-_PAGE = 4
-"""So few sealed documents are in memory at once: each may have a MiB, and unpacks to more."""
-
-_HEADS_A_PAGE = 8
-"""A head that another program wrote may have a MiB, and is in memory three times while it is listed."""
-
-_TRIES = 20
 
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What came of a repair, or of a restore from a copy.
+    What came of a repair, or of a restore from a copy; of a dry run, what would come of it.
 
     Attributes:
         task_id: The task.
         iteration: Where its counter stands.
-        is_changed: Whether there was anything to do.
+        is_changed: Whether anything was done.
         repaired: What was wrong, in words.
         lost: What could not be brought back.
         quarantined: Names of the copies of what was damaged or replaced.
@@ -68,15 +57,15 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: tuple[str, ...] = ()
 
 
-class _Examined(NamedTuple):
-    head: Document | None
+class _Left(NamedTuple):
     case: Case
-    revisions: tuple[str, ...]
-    diagnosis: Diagnosis
+    salvaged: Salvaged
+    incarnation: str
+    heap: Heap | None
 
 
 class Surgeon:
-    """Examines and repairs the tasks of one store."""
+    """Repairs the tasks of one store."""
 
     def __init__(self, store: Store, *, clock: Clock, redact: Redactor, by: str) -> None:
         """
@@ -89,40 +78,14 @@ class Surgeon:
             by: Who repairs, for the history.
         """
         self._store = store
+        self._examiner = Examiner(store)
         self._quarantine = Quarantine(store, clock=clock, redact=redact)
         self._sealed = SealedStore(store)
         self._clock = clock
         self._redact = redact
         self._by = by
 
-    async def validate(self, task_id: str) -> Diagnosis:
-        """
-        See `mendloop.manager.StateManager.validate_state`.
-
-        Raises:
-            StateNotFound: Nothing is stored of the task.
-        """
-        return (await self._examine(task_id, await self._head_of(task_id))).diagnosis
-
-    async def validate_all(self) -> AsyncGenerator[Diagnosis, None]:
-        """See `mendloop.manager.StateManager.validate_all`."""
-        known: set[str] = set()
-        async for document in documents(self._store, HEAD, limit=_HEADS_A_PAGE):
-            task_id = task_of_head(document.key)
-            if task_id is None:
-                yield Diagnosis(task_id=document.key, symptoms=(no_task(document.key),))
-                continue
-            known.add(task_id)
-            with contextlib.suppress(StateNotFound):  # it may have gone meanwhile
-                yield (await self._examine(task_id, document)).diagnosis
-        async for document in documents(self._store, CHUNK, limit=_PAGE):
-            task_id = task_of_chunk(document.key) or document.labels.get("task-id", "")
-            if task_id and task_id not in known:
-                known.add(task_id)
-                with contextlib.suppress(StateNotFound):
-                    yield await self.validate(task_id)
-
-    async def recover(self, task_id: str) -> Recovery:
+    async def recover(self, task_id: str, *, is_dry_run: bool = False) -> Recovery:
         """
         See `mendloop.manager.StateManager.recover_state`.
 
@@ -131,17 +94,18 @@ class Surgeon:
             ReadOnlyState: A newer version wrote it.
             RevisionConflict: The task did not stand still for long enough.
         """
-        for _ in range(_TRIES):
-            examined = await self._examine(task_id, await self._head_of(task_id))
+        for _ in range(TRIES):
+            head = await self._examiner.head_of(task_id)
+            examined = await self._examiner.examine(task_id, head)
             if not examined.diagnosis.is_repairable:
                 state = state_of(examined.case)
                 iteration = state.iteration if isinstance(state, RemediationState) else 0
                 return Recovery(task_id=task_id, iteration=iteration)
             try:
-                return await self._repair(examined)
+                return await (self._foresee if is_dry_run else self._repair)(examined)
             except (RevisionConflict, DocumentExists):
                 continue
-        raise _restless(task_id)
+        raise restless(task_id)
 
     async def restore(self, task_id: str, name: str) -> Recovery:
         """
@@ -157,86 +121,58 @@ class Surgeon:
         """
         copy = await self._quarantine.find(task_id, name)
         check_is_of_state(task_id, copy)
-        for _ in range(_TRIES):
-            examined = await self._stand_still(task_id, await self._head_of(task_id))
+        for _ in range(TRIES):
+            examined = await self._examiner.stand_still(
+                task_id, await self._examiner.head_of(task_id)
+            )
             try:
                 return await self._reinstate(examined, copy)
             except (RevisionConflict, DocumentExists):
                 continue
-        raise _restless(task_id)
+        raise restless(task_id)
 
     async def copies(self, task_id: str) -> tuple[Copy, ...]:
         """See `mendloop.disposal.Disposal.list_copies`."""
         return await self._quarantine.copies(task_id)
 
-    async def _head_of(self, task_id: str) -> Document | None:
-        return await self._store.get(HEAD, head_name(task_id))
-
-    async def _examine(self, task_id: str, head: Document | None) -> _Examined:
-        """Read all that is stored of a task of which there is something."""
-        examined = await self._stand_still(task_id, head)
-        if examined.head is None and not examined.case.facts:
-            case = await self._with_unlabelled(examined.case)
-            if case.facts:
-                return examined._replace(case=case, diagnosis=diagnose(case))
-            raise StateNotFound(
-                f"nothing is stored of task {task_id}, neither a state nor a history: if there was "
-                "such a task, put it back from a copy",
-                task_id=task_id,
-            )
-        return examined
-
-    async def _stand_still(self, task_id: str, head: Document | None) -> _Examined:
-        """Read all that is stored of a task whose *head* was just read, of one moment."""
-        for _ in range(_TRIES):
-            examined = await self._read(task_id, head)
-            again = head if examined.diagnosis.is_sound else await self._head_of(task_id)
-            if (again and again.revision) == (head and head.revision):
-                return examined
-            head = again
-        raise _restless(task_id)
-
-    async def _read(self, task_id: str, head: Document | None) -> _Examined:
-        found: dict[str, Facts] = {}
-        revisions: list[str] = []
-        own = {"task-id": task_id}
-        async for document in documents(self._store, CHUNK, limit=_PAGE, labels=own):
-            found[document.key] = facts_of(task_id, document.key, document.body)
-            revisions.append(document.revision)
-        case = Case(
-            task_id=task_id,
-            body=head.body if head else None,
-            fields=head.fields if head else {},
-            obstacle=head.obstacle if head else "",
+    async def _foresee(self, examined: Examined) -> Recovery:
+        """Tell what a repair would come to, and write nothing."""
+        case, salvaged, incarnation, heap = await self._left_of(examined)
+        rebuilt = await self._rebuilt(case, salvaged, heap, incarnation, secrets.token_hex(8))
+        there = await self._examiner.head_of(case.task_id)
+        if (there and there.revision) != (examined.head and examined.head.revision):
+            raise restless(case.task_id)
+        return Recovery(
+            task_id=case.task_id,
+            iteration=rebuilt.state.iteration,
+            repaired=_symptoms_of(examined),
+            lost=rebuilt.lost,
         )
-        state = state_of(case)
-        for key in sealed_keys(state) if isinstance(state, RemediationState) else ():
-            if key not in found:  # other hands may have taken its labels away
-                document_there = await self._store.get(CHUNK, key)
-                if document_there is not None:
-                    found[key] = facts_of(task_id, key, document_there.body)
-        case = msgspec.structs.replace(case, facts=tuple(found.values()))
-        return _Examined(head, case, tuple(revisions), diagnose(case))
 
-    async def _repair(self, examined: _Examined) -> Recovery:
+    async def _repair(self, examined: Examined) -> Recovery:
         """Set aside what is damaged, and make the task sound."""
-        case = await self._with_unlabelled(await self._with_remembered(examined))
-        salvaged = salvage(case, now=self._clock.now())
-        symptoms = tuple(symptom.what for symptom in examined.diagnosis.symptoms)
-        incarnation = owner_of(case, salvaged.state)
+        case, salvaged, incarnation, heap = await self._left_of(examined)
+        symptoms = _symptoms_of(examined)
         command = commands.Recover(
             repaired=symptoms,
             lost=(),
             quarantined=await self._set_aside(examined, incarnation, "; ".join(symptoms)),
         )
-        heap: Heap | None = None
-        if is_history_to_be_sealed_anew(case):
-            heap = Heap(case, salvaged.state, incarnation)
         return await self._rewrite(examined.head, case, salvaged, heap, command)
 
-    async def _reinstate(self, examined: _Examined, copy: Copy) -> Recovery:
+    async def _left_of(self, examined: Examined) -> _Left:
+        """Gather what a repair has to go on with."""
+        remembered = await self._examiner.with_remembered(examined)
+        case = await self._examiner.with_unlabelled(remembered)
+        salvaged = salvage(case, now=self._clock.now())
+        incarnation = owner_of(case, salvaged.state)
+        is_anew = is_history_to_be_sealed_anew(case)
+        heap = Heap(case, salvaged.state, incarnation) if is_anew else None
+        return _Left(case, salvaged, incarnation, heap)
+
+    async def _reinstate(self, examined: Examined, copy: Copy) -> Recovery:
         """Set aside what is there, and have the copy take its place."""
-        case = await self._with_unlabelled(await self._with_remembered(examined))
+        case = await self._examiner.with_unlabelled(await self._examiner.with_remembered(examined))
         now = self._clock.now()
         if is_reinstated(case, copy.name):
             return await self._finish_again(case)
@@ -274,11 +210,7 @@ class Surgeon:
         """Rebuild, write; what nothing points at any more goes last."""
         incarnation = owner_of(case, salvaged.state)
         token = secrets.token_hex(8)
-        if heap is not None:
-            await self._fill(heap, case, incarnation)
-        rebuilt = rebuild(
-            case, salvaged, heap, incarnation=incarnation, token=token, now=self._clock.now()
-        )
+        rebuilt = await self._rebuilt(case, salvaged, heap, incarnation, token)
         command = msgspec.structs.replace(command, lost=rebuilt.lost, missing=rebuilt.missing)
         done = await self._recorded(rebuilt, command, token)
         assert done.state is not None  # noqa: S101 - there was one before
@@ -301,31 +233,8 @@ class Surgeon:
             quarantined=command.quarantined,
         )
 
-    async def _with_remembered(self, examined: _Examined) -> Case:
-        """Return the case with the head that is gone, where the store still knows it."""
-        case = examined.case
-        if case.body is not None or not isinstance(self._store, Remembering):
-            return case
-        head = await self._store.remembered(HEAD, head_name(case.task_id), examined.revisions)
-        if head is None:
-            return case
-        return msgspec.structs.replace(case, body=head.body, fields=head.fields)
-
-    async def _with_unlabelled(self, case: Case) -> Case:
-        """Return the case with what of its history has lost its label, where no head points at it."""
-        state = state_of(case)
-        if isinstance(state, RemediationState) and state.mendloop:
-            return case
-        known = {facts.key for facts in case.facts}
-        more = [
-            facts_of(case.task_id, document.key, document.body)
-            async for document in documents(self._store, CHUNK, limit=_PAGE)
-            if document.key not in known and task_of_chunk(document.key) == case.task_id
-        ]
-        return msgspec.structs.replace(case, facts=(*case.facts, *more))
-
     async def _set_aside(
-        self, examined: _Examined, incarnation: str, reason: str
+        self, examined: Examined, incarnation: str, reason: str
     ) -> tuple[str, ...]:
         """Copy the head, and what is damaged of the history; returns the names of the copies."""
         case, names = examined.case, []
@@ -352,6 +261,16 @@ class Surgeon:
             since = await self._store.get(HEADLESS, head_name(task_id))
             if since is not None:
                 await self._store.delete(since)
+
+    async def _rebuilt(
+        self, case: Case, salvaged: Salvaged, heap: Heap | None, incarnation: str, token: str
+    ) -> Rebuilt:
+        """Make the sound state, of which nothing is written yet."""
+        if heap is not None:
+            await self._fill(heap, case, incarnation)
+        return rebuild(
+            case, salvaged, heap, incarnation=incarnation, token=token, now=self._clock.now()
+        )
 
     async def _fill(self, heap: Heap, case: Case, incarnation: str) -> None:
         for key in sorted(_own_keys(case, incarnation)):
@@ -382,8 +301,8 @@ class Surgeon:
         return done
 
 
-def _restless(task_id: str) -> RevisionConflict:
-    return RevisionConflict(f"task {task_id} is written all the time: try again", task_id=task_id)
+def _symptoms_of(examined: Examined) -> tuple[str, ...]:
+    return tuple(symptom.what for symptom in examined.diagnosis.symptoms)
 
 
 def _own_keys(case: Case, incarnation: str) -> frozenset[str]:

@@ -61,6 +61,28 @@ def test_what_was_lost_is_told_once(tasks: User, quick: Quick) -> None:
     assert 0 == quick("doctor", "b", "--repair").code
 
 
+def test_a_dry_run_tells_what_would_be_lost(tasks: User, quick: Quick) -> None:
+    """It says what the repair says then, writes nothing, not even a copy, and is no repair."""
+    edit(tasks.store, "b", lambda _: b"")
+    edit(tasks.store, "c", lambda body: body[:-1])
+    quick("export", "--all", "before.jsonl")
+
+    told = quick("doctor", "--repair", "--dry-run")
+    as_data = quick("doctor", "--repair", "--dry-run", "-o", "json")
+
+    quick("export", "--all", "after.jsonl")
+    before, after = ((tasks.tree / f"{when}.jsonl").read_text() for when in ("before", "after"))
+    assert before.splitlines()[1:-1] == after.splitlines()[1:-1]
+    rows = as_data.json()["tasks"]
+    [b, c] = quick("doctor", "--repair", "-o", "json").json()["tasks"]
+    assert (17, 17) == (told.code, as_data.code)
+    assert f"b would be repaired, at iteration 2; would be lost: {b['lost'][0]}" in told.out
+    assert "c would be repaired, at iteration 2; would be lost: nothing" in told.out
+    assert [b["lost"], c["lost"]] == [row["would_lose"] for row in rows]
+    assert [False, False] == [row["is_repaired"] for row in rows]
+    assert "cannot be read" in rows[0]["would_repair"][0]
+
+
 def test_a_newer_state_is_left_to_newer_hands(tasks: User, quick: Quick) -> None:
     """It is told, and a repair leaves it as it is."""
     edit(tasks.store, "b", lambda body: body.replace(b'"version":"v1"', b'"version":"v2"'))

@@ -10,7 +10,7 @@ from mendloop.cli.options import shared_options, tasks_argument
 from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from mendloop.core.diagnosis import Diagnosis, Symptom
     from mendloop.core.model import RemediationState
@@ -23,7 +23,9 @@ __all__ = ["doctor"]
 @click.command
 @tasks_argument
 @click.option("--repair", is_flag=True, help="Make sound again what can be; copies are kept first.")
-@click.option("--dry-run", is_flag=True, help="With --repair: only say what would be repaired.")
+@click.option(
+    "--dry-run", is_flag=True, help="With --repair: only say what would be repaired and lost."
+)
 @shared_options
 @click.pass_obj
 def doctor(session: Session, task_ids: tuple[str, ...], *, repair: bool, dry_run: bool) -> int:
@@ -42,8 +44,8 @@ def doctor(session: Session, task_ids: tuple[str, ...], *, repair: bool, dry_run
 
     async def examine(manager: StateManager) -> list[dict[str, Any]]:
         rows = [row async for row in _examined(manager, task_ids) if row["symptoms"]]
-        if repair and not dry_run:
-            return [await _repaired(manager, row) for row in rows]
+        if repair:
+            return [await _repaired(manager, row, is_dry_run=dry_run) for row in rows]
         return rows
 
     rows = with_manager(session, examine)
@@ -84,23 +86,23 @@ async def _lease_symptoms(manager: StateManager, task_id: str) -> list[Symptom]:
     return [abandoned(words.holder_words(state.ledger.lease))]
 
 
-async def _repaired(manager: StateManager, row: dict[str, Any]) -> dict[str, Any]:
-    """Repair one task; a failure stops no other."""
+async def _repaired(
+    manager: StateManager, row: dict[str, Any], *, is_dry_run: bool
+) -> dict[str, Any]:
+    """Repair one task, or only say what that would come to; a failure stops no other."""
     from mendloop.core.errors import StateError
 
     if not row["is_repairable"]:
         return row
     try:
-        recovery: Recovery = await manager.recover_state(row["task_id"])
+        recovery: Recovery = await manager.recover_state(row["task_id"], is_dry_run=is_dry_run)
     except StateError as error:
         return row | {"problem": str(error)}
-    return row | {
-        "is_sound": True,
-        "is_repaired": recovery.is_changed,
-        "iteration": recovery.iteration,
-        "lost": recovery.lost,
-        "quarantined": recovery.quarantined,
-    }
+    told = {"is_repaired": recovery.is_changed, "iteration": recovery.iteration}
+    if is_dry_run:
+        return row | told | {"would_repair": recovery.repaired, "would_lose": recovery.lost}
+    kept = {"lost": recovery.lost, "quarantined": recovery.quarantined}
+    return row | told | kept | {"is_sound": True}
 
 
 def _is_well(row: dict[str, Any]) -> bool:
@@ -120,14 +122,22 @@ def _show(session: Session, rows: list[dict[str, Any]], *, is_repair: bool) -> N
     ]
     print_table(session, ["task", "gravity", "what", "what to do"], told)
     for row in rows:
-        if "problem" in row:
-            print_line(f"{row['task_id']} is not repaired: {row['problem']}")
-        if row.get("is_repaired"):
-            lost = "; ".join(row["lost"]) or "nothing"
-            print_line(
-                f"{row['task_id']} is repaired, at iteration {row['iteration']}; lost: {lost}"
-            )
-            for name in row["quarantined"]:
-                print_line(f"a copy of what was damaged is kept as {name}")
+        for line in _outcome_of(row):
+            print_line(line)
     if not is_repair and any(row["is_repairable"] for row in rows):
         print_line(f"`mendloop doctor --repair{session.store_option}` repairs what can be")
+
+
+def _outcome_of(row: dict[str, Any]) -> Iterator[str]:
+    """Say what came of the repair of a task, or would come of it."""
+    task_id = row["task_id"]
+    if "problem" in row:
+        yield f"{task_id} is not repaired: {row['problem']}"
+    if row.get("would_repair"):
+        lost = "; ".join(row["would_lose"]) or "nothing"
+        yield f"{task_id} would be repaired, at iteration {row['iteration']}; would be lost: {lost}"
+    if row.get("is_repaired"):
+        lost = "; ".join(row["lost"]) or "nothing"
+        yield f"{task_id} is repaired, at iteration {row['iteration']}; lost: {lost}"
+        for name in row["quarantined"]:
+            yield f"a copy of what was damaged is kept as {name}"

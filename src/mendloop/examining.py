@@ -1,0 +1,165 @@
+"""Finding out what is wrong with a task: all that is stored of it is read, and nothing is written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
+
+import msgspec
+
+from mendloop.core.commits import sealed_keys
+from mendloop.core.diagnosis import Case, Diagnosis, diagnose, no_task, state_of
+from mendloop.core.errors import RevisionConflict, StateNotFound
+from mendloop.core.evidence import Facts, facts_of
+from mendloop.core.model import RemediationState
+from mendloop.core.names import CHUNK, HEAD, head_name, task_of_chunk, task_of_head
+from mendloop.stores.paging import documents
+from mendloop.stores.port import Document, Remembering, Store
+
+__all__ = ["TRIES", "Examined", "Examiner", "restless"]
+
+_PAGE = 4
+"""So few sealed documents are in memory at once: each may have a MiB, and unpacks to more."""
+
+_HEADS_A_PAGE = 8
+"""A head that another program wrote may have a MiB, and is in memory three times while it is listed."""
+
+TRIES = 20
+"""So often a task that is written meanwhile is read again."""
+
+
+class Examined(NamedTuple):
+    """
+    All that is stored of one task, of one moment.
+
+    Attributes:
+        head: Its head; None where there is none.
+        case: The same and its history, as a diagnosis takes it.
+        revisions: Of the documents of its history.
+        diagnosis: What is wrong.
+    """
+
+    head: Document | None
+    case: Case
+    revisions: tuple[str, ...]
+    diagnosis: Diagnosis
+
+
+class Examiner:
+    """Examines the tasks of one store."""
+
+    def __init__(self, store: Store) -> None:
+        """Read from *store*."""
+        self._store = store
+
+    async def validate(self, task_id: str) -> Diagnosis:
+        """
+        See `mendloop.manager.StateManager.validate_state`.
+
+        Raises:
+            StateNotFound: Nothing is stored of the task.
+        """
+        return (await self.examine(task_id, await self.head_of(task_id))).diagnosis
+
+    async def validate_all(self) -> AsyncGenerator[Diagnosis, None]:
+        """See `mendloop.manager.StateManager.validate_all`."""
+        known: set[str] = set()
+        async for document in documents(self._store, HEAD, limit=_HEADS_A_PAGE):
+            task_id = task_of_head(document.key)
+            if task_id is None:
+                yield Diagnosis(task_id=document.key, symptoms=(no_task(document.key),))
+                continue
+            known.add(task_id)
+            with contextlib.suppress(StateNotFound):  # it may have gone meanwhile
+                yield (await self.examine(task_id, document)).diagnosis
+        async for document in documents(self._store, CHUNK, limit=_PAGE):
+            task_id = task_of_chunk(document.key) or document.labels.get("task-id", "")
+            if task_id and task_id not in known:
+                known.add(task_id)
+                with contextlib.suppress(StateNotFound):
+                    yield await self.validate(task_id)
+
+    async def head_of(self, task_id: str) -> Document | None:
+        """Read the head of a task."""
+        return await self._store.get(HEAD, head_name(task_id))
+
+    async def examine(self, task_id: str, head: Document | None) -> Examined:
+        """
+        Read all that is stored of a task of which there is something.
+
+        Raises:
+            StateNotFound: There is nothing.
+            RevisionConflict: The task did not stand still for long enough.
+        """
+        examined = await self.stand_still(task_id, head)
+        if examined.head is None and not examined.case.facts:
+            case = await self.with_unlabelled(examined.case)
+            if case.facts:
+                return examined._replace(case=case, diagnosis=diagnose(case))
+            raise StateNotFound(
+                f"nothing is stored of task {task_id}, neither a state nor a history: if there was "
+                "such a task, put it back from a copy",
+                task_id=task_id,
+            )
+        return examined
+
+    async def stand_still(self, task_id: str, head: Document | None) -> Examined:
+        """Read all that is stored of a task whose *head* was just read, of one moment."""
+        for _ in range(TRIES):
+            examined = await self._read(task_id, head)
+            again = head if examined.diagnosis.is_sound else await self.head_of(task_id)
+            if (again and again.revision) == (head and head.revision):
+                return examined
+            head = again
+        raise restless(task_id)
+
+    async def _read(self, task_id: str, head: Document | None) -> Examined:
+        found: dict[str, Facts] = {}
+        revisions: list[str] = []
+        own = {"task-id": task_id}
+        async for document in documents(self._store, CHUNK, limit=_PAGE, labels=own):
+            found[document.key] = facts_of(task_id, document.key, document.body)
+            revisions.append(document.revision)
+        case = Case(
+            task_id=task_id,
+            body=head.body if head else None,
+            fields=head.fields if head else {},
+            obstacle=head.obstacle if head else "",
+        )
+        state = state_of(case)
+        for key in sealed_keys(state) if isinstance(state, RemediationState) else ():
+            if key not in found:  # other hands may have taken its labels away
+                document_there = await self._store.get(CHUNK, key)
+                if document_there is not None:
+                    found[key] = facts_of(task_id, key, document_there.body)
+        case = msgspec.structs.replace(case, facts=tuple(found.values()))
+        return Examined(head, case, tuple(revisions), diagnose(case))
+
+    async def with_remembered(self, examined: Examined) -> Case:
+        """Return the case with the head that is gone, where the store still knows it."""
+        case = examined.case
+        if case.body is not None or not isinstance(self._store, Remembering):
+            return case
+        head = await self._store.remembered(HEAD, head_name(case.task_id), examined.revisions)
+        if head is None:
+            return case
+        return msgspec.structs.replace(case, body=head.body, fields=head.fields)
+
+    async def with_unlabelled(self, case: Case) -> Case:
+        """Return the case with what of its history has lost its label, where no head points at it."""
+        state = state_of(case)
+        if isinstance(state, RemediationState) and state.mendloop:
+            return case
+        known = {facts.key for facts in case.facts}
+        more = [
+            facts_of(case.task_id, document.key, document.body)
+            async for document in documents(self._store, CHUNK, limit=_PAGE)
+            if document.key not in known and task_of_chunk(document.key) == case.task_id
+        ]
+        return msgspec.structs.replace(case, facts=(*case.facts, *more))
+
+
+def restless(task_id: str) -> RevisionConflict:
+    """What is told of a task that does not stand still for long enough."""
+    return RevisionConflict(f"task {task_id} is written all the time: try again", task_id=task_id)
