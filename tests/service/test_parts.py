@@ -160,6 +160,19 @@ def test_senders_who_never_finish_shut_nobody_out_of_the_probes(served: Served) 
     assert 202 == served.post(replica, body)[0]
 
 
+def test_what_is_no_http_is_told_in_a_line(served: Served) -> None:
+    """A stranger's garbage is answered 400, and logged without a traceback or the rank of an error."""
+    replica = served.start()
+    replica.wait_until_ready()
+    address = urlsplit(replica.intake)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
+        assert b"400" in connection.recv(1000)
+    (told,) = (event for event in replica.log() if event["logger"].endswith("server.http"))
+    assert "info" == told["level"].lower()
+    assert "exception" not in told
+
+
 def _is_ended(connection: socket.socket) -> bool:
     connection.settimeout(0.01)
     try:

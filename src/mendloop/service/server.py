@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from mendloop.core.errors import StateError
 from mendloop.core.text import redact_secrets
@@ -20,6 +21,20 @@ from mendloop.service.traces import SpanKind, span
 __all__ = ["Door", "Listener", "admin_app", "intake_app"]
 
 _log = logging.getLogger(__name__)
+
+
+class _Terse(logging.Filter):
+    """Tells in one line of what a stranger sent that is no HTTP: it is no error of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+
+_http_log = logging.getLogger(f"{__name__}.http")
+_http_log.addFilter(_Terse())
 
 _RETRY_AFTER = {"Retry-After": "5"}
 _HEADERS_MOST_BYTES = 8190
@@ -160,6 +175,7 @@ class Listener:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_http_log,
             handle_signals=False,
             max_line_size=_HEADERS_MOST_BYTES,
             max_field_size=_HEADERS_MOST_BYTES,
