@@ -171,8 +171,8 @@ class Exporter:
             return await self._history.chunk_keys(decode_head(task_id, head.body))
         except HistoryDamaged as error:
             self._problems.append(error)
-        except StateError:
-            pass  # a newer or a damaged head is moved as it is
+        except StateError as error:
+            self._problems.append(_unread(error, task_id))
         return None
 
     def _listed(self, kind: str, task_id: str = "") -> AsyncIterator[Document]:
@@ -186,6 +186,13 @@ def _revision(document: Document | None) -> str:
 
 def _nameless(key: str) -> StateError:
     return StateError(f"the head {key!a} is of no task, and was left out")
+
+
+def _unread(error: StateError, task_id: str) -> StateError:
+    """Tell of a damaged head, or of a newer one, that it is moved as it is."""
+    told = f"{error}; it was written as it is, with all of its history that was found"
+    error.args, error.task_id = (told,), task_id
+    return error
 
 
 def _removed(task_id: str) -> StateNotFound:

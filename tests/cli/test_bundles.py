@@ -6,10 +6,11 @@ import asyncio
 import gzip
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_user import Quick, User
+from cli_user import Quick, User, edit
 
 from mendloop.stores.sqlite import open_sqlite
 
@@ -73,6 +74,33 @@ def test_a_refused_task_does_not_stop_the_others(tasks: Quick) -> None:
     assert "task one is there already, and is not the one in the bundle" in done.err
     refusal = json.loads(done.err.splitlines()[1])
     assert ("StateExists", "one") == (refusal["error"], refusal["task_id"])
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda body: body[:-1], "cannot be read"),
+        (lambda body: body.replace(b'"version":"v1"', b'"version":"v2"'), "is in format 'v2'"),
+    ],
+)
+def test_a_copy_names_the_states_that_cannot_be_read(
+    tasks: Quick, user: User, change: Callable[[bytes], bytes], why: str
+) -> None:
+    """They are in it byte for byte, and nobody takes it for a copy of sound tasks alone."""
+    edit(user.store, "two", change)
+    exported = tasks("export", "--all", "all.jsonl", "-o", "json")
+    imported = tasks("import", "all.jsonl", "--store", "sqlite:other.db")
+    tasks("export", "--all", "again.jsonl", "--store", "sqlite:other.db")
+
+    copies = [(user.tree / name).read_text().splitlines() for name in ("all.jsonl", "again.jsonl")]
+    told, as_data = exported.err.splitlines()
+    assert (12, 2) == (exported.code, exported.json()["tasks"])
+    assert "mendloop: warning: " in told
+    assert why in told
+    assert "it was written as it is, with all of its history that was found" in told
+    assert "two" == json.loads(as_data)["task_id"]
+    assert (0, "tasks: 2 imported\n") == (imported.code, imported.out)
+    assert copies[0][1:-1] == copies[1][1:-1]
 
 
 def test_a_damaged_file_is_refused(tasks: Quick, user: User) -> None:
