@@ -3,19 +3,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
 
-import apsw
 import msgspec
 import pytest
-from fault_proxy import FaultProxy
 from hook_sender import CONFIG
 from open_loop import comments, send_on_schedule
 from served import Replica, Served, get_json, until_processed
+from standing_still import proxied, standing_still
 
-from controlplane import Cluster
 from mendloop.core.names import QUEUE
 from mendloop.intake.github.deliveries import Delivery
 from mendloop.manager import StateManager
@@ -115,7 +111,7 @@ async def test_a_store_that_does_not_answer_holds_up_no_end(
 
     What it had taken in is a finding, or still queued.
     """
-    async with _standing_still(served, request) as stand_still:
+    async with standing_still(served, request) as stand_still:
         replica = await _started(served)
         hooks, ids = comments(40)
         url = f"{replica.intake}/v1/github"
@@ -138,7 +134,7 @@ async def test_an_api_server_that_is_away_holds_up_no_end(
     served: Served, store: Store, request: pytest.FixtureRequest
 ) -> None:
     """SIGTERM while nobody listens at the API server's: it ends with 0 in time, and nothing is lost."""
-    async with _proxied(served, request) as proxy:
+    async with proxied(served, request) as proxy:
         replica = await _started(served)
         hooks, ids = comments(40)
         url = f"{replica.intake}/v1/github"
@@ -156,7 +152,7 @@ async def test_a_second_signal_ends_it_at_once(
     served: Served, request: pytest.FixtureRequest
 ) -> None:
     """SIGTERM and then Ctrl-C while the store stands still: it does not wait any longer."""
-    async with _standing_still(served, request) as stand_still:
+    async with standing_still(served, request) as stand_still:
         replica = await _started(served)
         hooks, _ = comments(40)
         url = f"{replica.intake}/v1/github"
@@ -169,35 +165,3 @@ async def test_a_second_signal_ends_it_at_once(
             code, seconds = await _ended(replica)
         assert 0 == code
         assert seconds < 6
-
-
-@asynccontextmanager
-async def _standing_still(
-    served: Served, request: pytest.FixtureRequest
-) -> AsyncIterator[Callable[[], AbstractAsyncContextManager[None]]]:
-    """Gives blocks inside which the store of `served` writes nothing, and does not say so."""
-    if served.spec != "kubernetes":
-        yield lambda: _locked(served.spec.removeprefix("sqlite:"))
-        return
-    async with _proxied(served, request) as proxy:
-        yield proxy.standstill
-
-
-@asynccontextmanager
-async def _proxied(served: Served, request: pytest.FixtureRequest) -> AsyncIterator[FaultProxy]:
-    """Let replicas that start from now on come through a proxy."""
-    cluster: Cluster = request.getfixturevalue("control_plane")
-    async with FaultProxy(cluster) as proxy:
-        config = Path(served.environment["KUBECONFIG"])
-        config.write_text(config.read_text().replace(cluster.url, proxy.cluster.url))
-        yield proxy
-
-
-@asynccontextmanager
-async def _locked(path: str) -> AsyncIterator[None]:
-    connection = apsw.Connection(path)
-    connection.set_busy_timeout(5000)
-    connection.execute("BEGIN IMMEDIATE")
-    yield
-    connection.execute("ROLLBACK")
-    connection.close()

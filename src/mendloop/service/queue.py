@@ -9,6 +9,7 @@ being written, so that the store sees fewer and larger writes the more there is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -37,6 +38,8 @@ _BATCHES_A_PAGE = 50
 _FRESH_BYTES = 32 * 1024 * 1024
 _TRIES = 4
 _PAUSE_SECONDS = 0.05
+_PATIENCE_SECONDS = 8.0
+"""GitHub waits for an answer for ten seconds."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,7 +68,7 @@ class Batch(msgspec.Struct, frozen=True):
     items: tuple[Item, ...]
 
 
-class _Waiting(msgspec.Struct):
+class _Waiting(msgspec.Struct, eq=False):
     item: Item
     size_bytes: int
     stored: asyncio.Future[None]
@@ -112,7 +115,8 @@ class DeliveryQueue:
 
         Raises:
             ValidationError: It is larger than a document may be.
-            StateError: The store refuses; it may have been stored all the same.
+            StateError: The store refuses, or does not answer within eight seconds; it may have been
+                stored all the same.
         """
         if len(content) > _BATCH_BYTES:
             raise ValidationError(
@@ -126,11 +130,24 @@ class DeliveryQueue:
             trace=current_trace(),
         )
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(item, len(content), stored))
+        waiting = _Waiting(item, len(content), stored)
+        self._waiting.append(waiting)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
-        await stored
+        await self._until_stored(waiting)
         return item.id
+
+    async def _until_stored(self, waiting: _Waiting) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await waiting.stored
+        except TimeoutError as error:
+            # Its sender is told to send it again: what is not being written need not be kept.
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(waiting)
+            raise StoreUnavailable(
+                f"no answer came within {_PATIENCE_SECONDS:.0f} s", maybe_stored=True
+            ) from error
 
     async def try_again(self) -> None:
         """
