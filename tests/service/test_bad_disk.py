@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
+import apsw
 import pytest
 from github_payloads import review
 from hook_sender import CONFIG, deliver, hook
@@ -14,6 +17,7 @@ from served import Replica, Served, get_json, until_processed
 
 from mendloop.manager import StateManager
 from mendloop.stores.port import Store
+from mendloop.stores.sqlite import open_sqlite
 
 pytestmark = pytest.mark.parametrize("served", ["sqlite"], indirect=True)
 
@@ -75,6 +79,63 @@ async def test_a_full_disk_is_told_and_recovered_from(served: Served, store: Sto
         found = {entry.pr_comment_id for entry in await manager.get_feedback_history("42")}
     assert {f"github:9:review:{number}" for number in taken} <= found
     assert 0 == await asyncio.to_thread(replica.end)
+
+
+@pytest.mark.damages
+async def test_a_damaged_row_is_told_and_the_sound_tasks_are_moved(
+    served: Served, store: Store
+) -> None:
+    """
+    With one row damaged the service is not ready, and names the file and the row; it goes on with
+    what comes for other tasks.
+
+    The last bundle, and then one of the sound tasks by name, make a new store with all but what
+    came to the damaged one since.
+    """
+    async with StateManager(store) as manager:
+        for task_id in ("1", "2", "3"):
+            await manager.create_task(task_id)
+        _mendloop(served, "export", "--all", "last.jsonl.gz")
+        for task_id in ("2", "3"):
+            await manager.increment_iteration(task_id)
+    file = served.spec.removeprefix("sqlite:")
+    connection = apsw.Connection(file)
+    connection.execute("UPDATE document SET body = x'7b' WHERE key = 'task-2-state'")
+    connection.close()
+    replica = served.start()
+    await asyncio.to_thread(replica.wait_until_listening)
+    why = f"the tasks cannot be listed: {file}: head 'task-2-state' is damaged; "
+    async with asyncio.timeout(20):
+        while not (await _probe(replica, "readyz"))[1].startswith(why):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+    finding = {"severity": "High", "issue_type": "Bug", "description": "an empty name answers 500"}
+    for task_id in ("1", "2"):
+        post = {"task_id": task_id, "findings": [finding]}
+        assert 202 == (await asyncio.to_thread(served.post, replica, post))[0]
+    async with StateManager(store) as manager, asyncio.timeout(20):
+        while not await manager.get_feedback_history("1"):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+    assert 503 == (await _probe(replica, "readyz"))[0]
+    assert 0 == await asyncio.to_thread(replica.end)
+    _mendloop(served, "export", "1", "3", "sound.jsonl.gz")
+    for bundle in ("last.jsonl.gz", "sound.jsonl.gz"):
+        _mendloop(served, "import", bundle, "--store", "sqlite:new.db")
+    rescued = await open_sqlite(served.folder / "new.db")
+    async with StateManager(rescued) as manager:
+        tasks = (await manager.list_tasks()).tasks
+        assert {"1": 0, "2": 0, "3": 1} == {
+            task.task_id: task.state.iteration for task in tasks if task.state is not None
+        }
+    await rescued.close()
+
+
+def _mendloop(served: Served, *arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "mendloop", *arguments],
+        cwd=served.folder,
+        env={**served.environment, "MENDLOOP_STORE": served.spec},
+        check=True,
+    )
 
 
 @pytest.mark.parametrize(

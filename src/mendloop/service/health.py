@@ -61,9 +61,11 @@ class Health:
             return "the service is stopping"
         if self._trouble or self._queue.trouble:
             return self._trouble or self._queue.trouble
-        if not self._tasks.is_synced:
-            return "the tasks have not been listed yet"
-        return ""
+        if self._tasks.is_synced:
+            return ""
+        if self._tasks.trouble:
+            return f"the tasks cannot be listed: {self._tasks.trouble}"
+        return "the tasks have not been listed yet"
 
     async def beat(self) -> None:
         """Turn with the event loop until cancelled."""

@@ -55,6 +55,7 @@ class TaskWatch:
     Attributes:
         unreadable: Tasks that cannot be read.
         is_synced: Whether all tasks have been seen, and changes are seen as they happen.
+        trouble: Why they were not seen when last looked for; "" where they were, or never were.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class TaskWatch:
         self._commits: dict[str, int] = {}
         self.unreadable: set[str] = set()
         self.is_synced = False
+        self.trouble = ""
 
     def counts(self) -> Iterator[tuple[Status, int]]:
         """The status and the iteration of each task that can be read."""
@@ -105,6 +107,7 @@ class TaskWatch:
             try:
                 await self._watch()
             except StateError as error:
+                self.trouble = str(error)
                 _log.warning("the tasks are not seen at the moment: %s", error)
             finally:
                 self.is_synced = False
@@ -132,6 +135,7 @@ class TaskWatch:
         for task_id in (self._known.keys() | self.unreadable) - there:
             self._take(Listed(task_id, None))
         self.is_synced = True
+        self.trouble = ""
 
     def _take(self, task: Listed) -> None:
         task_id, was_unreadable = task.task_id, task.task_id in self.unreadable
