@@ -16,6 +16,7 @@ from mendloop.core.bundle import (
     Packed,
     Verdict,
     judge,
+    outliving,
     without_holder,
 )
 from mendloop.core.codec import decode_head
@@ -35,6 +36,7 @@ from mendloop.core.names import HEAD, check_task_id, head_name
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
 from mendloop.logbook import Logbook
+from mendloop.quarantine import Quarantine
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.grammar import check_content, check_name
 from mendloop.stores.port import Document, Store
@@ -60,11 +62,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         task_id: The task.
         verdict: What was done; None where it was refused.
         error: Why it was refused, or None.
+        copy: The name of the copy of the damaged state that it replaced, or "".
     """
 
     task_id: str
     verdict: Verdict | None = None
     error: StateError | None = None
+    copy: str = ""
 
 
 class Importer:
@@ -76,10 +80,20 @@ class Importer:
     pointed at by nobody; the same import again goes on from there.
     """
 
-    def __init__(self, store: Store, logbook: Logbook) -> None:
-        """Write into *store*, and tell *logbook* of each task that comes, before it does."""
+    def __init__(
+        self, store: Store, logbook: Logbook, quarantine: Quarantine | None = None
+    ) -> None:
+        """
+        Write into *store*.
+
+        Args:
+            store: Where the tasks come.
+            logbook: Is told of each that comes, before it does.
+            quarantine: Takes the copies of damaged states that are replaced; None where none is.
+        """
         self._store = store
         self._logbook = logbook
+        self._quarantine = quarantine
         self._history = SealedHistory(store, SealedStore(store))
 
     async def check(self, bundle: BinaryIO) -> dict[str, StateError]:
@@ -98,7 +112,7 @@ class Importer:
             if packed.kind == HEAD:
                 stored = await self._store.get(HEAD, packed.key)
                 try:
-                    judge(packed.task, packed.body, stored.body if stored else None)
+                    self._judge(packed, stored)
                 except _OF_ONE_TASK as error:
                     refused[packed.task] = error
         return refused
@@ -114,16 +128,24 @@ class Importer:
         """
         refused = dict(refused)
         for packed in _documents(bundle):
-            verdict: Verdict | None = None
+            done: Outcome | None = None
             if packed.task not in refused:
                 try:
-                    verdict = await self._put(packed)
+                    done = await self._put(packed)
                 except _OF_ONE_TASK as error:
                     refused[packed.task] = error
             if packed.kind == HEAD:
-                yield Outcome(task_id=packed.task, verdict=verdict, error=refused.get(packed.task))
+                yield done or Outcome(task_id=packed.task, error=refused[packed.task])
 
-    async def _put(self, packed: Packed) -> Verdict | None:
+    def _judge(self, packed: Packed, stored: Document | None) -> Verdict:
+        return judge(
+            packed.task,
+            packed.body,
+            stored.body if stored else None,
+            is_damage_replaced=self._quarantine is not None,
+        )
+
+    async def _put(self, packed: Packed) -> Outcome | None:
         if packed.kind == HEAD:
             return await self._put_head(packed)
         try:
@@ -144,25 +166,21 @@ class Importer:
                 task_id=packed.task,
             )
 
-    async def _put_head(self, packed: Packed) -> Verdict:
+    async def _put_head(self, packed: Packed) -> Outcome:
         """Write the head last, on what it was judged against; judge again where that moved."""
         reach("head-decided")
-        body = without_holder(packed.task, packed.body)
         while True:
             stored = await self._store.get(HEAD, packed.key)
-            verdict = judge(packed.task, packed.body, stored.body if stored else None)
+            verdict = self._judge(packed, stored)
             if verdict is Verdict.PRESENT:
-                return verdict
-            if stored is not None:
+                return Outcome(task_id=packed.task, verdict=verdict)
+            if stored is not None and verdict is Verdict.UPDATED:
                 await self._refuse_fork(packed, stored)
-            written = await self._tell(packed, stored)
+            copy = await self._set_aside(packed, stored) if verdict is Verdict.REPLACED else ""
+            written = await self._tell(packed, stored, copy)
             reach("import-told")
-            beside = {"fields": packed.fields, "labels": packed.labels}
             try:
-                if stored is None:
-                    await self._store.create(HEAD, packed.key, body, **beside)
-                else:
-                    await self._store.replace(stored, body, **beside)
+                await self._write_head(packed, stored, verdict)
             except (DocumentExists, RevisionConflict):
                 await self._logbook.withdraw(written)
                 continue
@@ -170,9 +188,28 @@ class Importer:
                 await self._logbook.withdraw(written)
                 raise
             reach("head-written")
-            return verdict
+            return Outcome(task_id=packed.task, verdict=verdict, copy=copy)
 
-    async def _tell(self, packed: Packed, stored: Document | None) -> Document | None:
+    async def _write_head(self, packed: Packed, stored: Document | None, verdict: Verdict) -> None:
+        beside = {"fields": packed.fields, "labels": packed.labels}
+        body = without_holder(packed.task, packed.body)
+        if verdict is Verdict.REPLACED:
+            body = outliving(packed.task, packed.body, self._logbook.clock.now())
+        if stored is None:
+            await self._store.create(HEAD, packed.key, body, **beside)
+        else:
+            await self._store.replace(stored, body, **beside)
+
+    async def _set_aside(self, packed: Packed, stored: Document | None) -> str:
+        """Keep a copy of the damaged head before anything is done to it."""
+        assert stored is not None  # noqa: S101 - it was found damaged
+        assert self._quarantine is not None  # noqa: S101 - it was judged by that
+        reason = "damaged, and replaced by an import"
+        copy = await self._quarantine.set_aside(packed.task, stored, reason=reason)
+        reach("head-set-aside")
+        return copy
+
+    async def _tell(self, packed: Packed, stored: Document | None, copy: str) -> Document | None:
         entry = import_entry(
             packed.task,
             packed.body,
@@ -181,6 +218,7 @@ class Importer:
             actor=self._logbook.actor,
             now=self._logbook.clock.now(),
             token=secrets.token_hex(8),
+            copy=copy,
         )
         return await self._logbook.write(entry)
 

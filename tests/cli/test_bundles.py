@@ -31,7 +31,8 @@ def test_tasks_move_to_another_store(tasks: Quick, user: User) -> None:
 
     assert "all.jsonl: 2 tasks, 2 documents" in exported.out
     assert (0, "tasks: 2 imported\n", "") == imported
-    assert {"created": [], "updated": [], "present": ["one", "two"], "refused": []} == again.json()
+    nothing = {key: [] for key in ("created", "updated", "replaced", "refused", "quarantined")}
+    assert nothing | {"present": ["one", "two"]} == again.json()
     for command in ("show", "history"):
         shown = tasks(command, "two", "--store", "sqlite:other.db", "-o", "json")
         assert tasks(command, "two", "-o", "json").out == shown.out
@@ -101,6 +102,24 @@ def test_a_copy_names_the_states_that_cannot_be_read(
     assert "two" == json.loads(as_data)["task_id"]
     assert (0, "tasks: 2 imported\n") == (imported.code, imported.out)
     assert copies[0][1:-1] == copies[1][1:-1]
+
+
+def test_a_copy_takes_the_place_of_a_damaged_state(tasks: Quick, user: User) -> None:
+    """It does where it is told to, and says where the damaged one is kept; the task goes on."""
+    tasks("export", "--all", "all.jsonl")
+    edit(user.store, "two", lambda body: body[:-1])
+    refused = tasks("import", "all.jsonl")
+    told = tasks("import", "all.jsonl", "--replace-damaged")
+
+    assert 11 == refused.code
+    assert "--replace-damaged copies it aside and puts the bundle's in its place" in refused.err
+    assert (0, "") == (told.code, told.err)
+    first, second = told.out.splitlines()
+    assert "tasks: 1 put in the place of a damaged state, 1 there already" == first
+    [copy] = tasks("restore", "two", "--list", "-o", "json").json()["copies"]
+    assert f"a copy of what was damaged is kept as {copy['name']}" == second
+    assert 2 == tasks("increment", "two", "-o", "json").json()["iteration"]
+    assert 2 == tasks("import", "--from", "cto", "all.jsonl", "--replace-damaged").code
 
 
 def test_a_damaged_file_is_refused(tasks: Quick, user: User) -> None:

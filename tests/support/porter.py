@@ -9,11 +9,14 @@ import msgspec
 from logbooks import logbook_of
 from states import entry
 
+from mendloop.clock import SystemClock
 from mendloop.core.model import Settings
+from mendloop.core.text import no_redaction
 from mendloop.core.vocabulary import Severity
 from mendloop.exporting import Exported, Exporter
 from mendloop.importing import Importer, Outcome
 from mendloop.manager import StateManager
+from mendloop.quarantine import Quarantine
 from mendloop.stores.port import Store
 
 __all__ = ["Porter", "documents", "kinds"]
@@ -38,8 +41,13 @@ class Porter:
         )
         return out.getvalue()
 
-    async def import_(self, store: Store, bundle: bytes) -> list[Outcome]:
-        importer = Importer(store, logbook_of(store, "import"))
+    async def import_(
+        self, store: Store, bundle: bytes, *, is_replacing: bool = False
+    ) -> list[Outcome]:
+        quarantine = Quarantine(store, clock=SystemClock(), redact=no_redaction)
+        importer = Importer(
+            store, logbook_of(store, "import"), quarantine if is_replacing else None
+        )
         refused = await importer.check(io.BytesIO(bundle))
         return [outcome async for outcome in importer.write(io.BytesIO(bundle), refused)]
 

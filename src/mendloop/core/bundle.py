@@ -7,6 +7,7 @@ Each line has its number and the SHA-256 of its content; the last one has that o
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -14,8 +15,15 @@ import msgspec
 
 from mendloop.core.carrying import Instant
 from mendloop.core.codec import decode_head, digest, encode_state
-from mendloop.core.errors import BundleDamaged, StateError, StateExists, ValidationError
+from mendloop.core.errors import (
+    BundleDamaged,
+    DeserializationError,
+    StateError,
+    StateExists,
+    ValidationError,
+)
 from mendloop.core.model import Ledger, RemediationState
+from mendloop.core.rebuilding import with_lease_beyond
 from mendloop.core.transitions.outcome import lease_held, vacated
 
 __all__ = [
@@ -28,6 +36,7 @@ __all__ = [
     "Trailer",
     "Verdict",
     "judge",
+    "outliving",
     "without_holder",
 ]
 
@@ -35,6 +44,8 @@ BUNDLE_FORMAT = 1
 
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
 """No line is longer: a document of a store is far below it."""
+
+_WAY_ON = "; --replace-damaged copies it aside and puts the bundle's in its place"
 
 _replace = msgspec.structs.replace
 
@@ -280,11 +291,20 @@ class Verdict(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     PRESENT = "present"
+    REPLACED = "replaced"
 
 
-def judge(task_id: str, given: bytes, stored: bytes | None) -> Verdict:
+def judge(
+    task_id: str, given: bytes, stored: bytes | None, *, is_damage_replaced: bool = False
+) -> Verdict:
     """
     Decide what becomes of the head *given* where *stored* is.
+
+    Args:
+        task_id: The task.
+        given: The head in the bundle.
+        stored: The head in the store, or None.
+        is_damage_replaced: Whether *given* takes the place of a damaged head, where it is sound.
 
     Raises:
         StateExists: What is stored is newer, or another task of the same id, or cannot be compared.
@@ -294,10 +314,16 @@ def judge(task_id: str, given: bytes, stored: bytes | None) -> Verdict:
         return Verdict.CREATED
     if stored in {given, without_holder(task_id, given)}:
         return Verdict.PRESENT
+    theirs: RemediationState | None = None
     try:
-        ours, theirs = decode_head(task_id, stored), decode_head(task_id, given)
+        theirs = decode_head(task_id, given)
+        ours = decode_head(task_id, stored)
     except StateError as error:
-        raise _exists(task_id, f"with a state that cannot be compared ({error})") from error
+        is_damaged = theirs is not None and isinstance(error, DeserializationError)
+        if is_damaged and is_damage_replaced:
+            return Verdict.REPLACED
+        way = _WAY_ON if is_damaged else ""
+        raise _exists(task_id, f"with a state that cannot be compared ({error})", way) from error
     there, come = ours.ledger, theirs.ledger
     if there.incarnation != come.incarnation or not come.incarnation:
         raise _exists(task_id, "and is not the one in the bundle, but another of the same id")
@@ -331,7 +357,19 @@ def without_holder(task_id: str, given: bytes) -> bytes:
     return encode_state(_replace(state, mendloop=_replace(ledger, lease=lease)))
 
 
-def _exists(task_id: str, how: str) -> StateExists:
+def outliving(task_id: str, given: bytes, now: datetime) -> bytes:
+    """
+    Return a sound head as it takes the place of a damaged one: no run of before writes any more.
+
+    Which number the lease had in that one is not known: so it is raised above any.
+    """
+    state: RemediationState = decode_head(task_id, given)
+    if not isinstance(state.mendloop, Ledger):
+        return given
+    return encode_state(with_lease_beyond(state, now))
+
+
+def _exists(task_id: str, how: str, way: str = "") -> StateExists:
     return StateExists(
-        f"task {task_id} is there already, {how}: it is left as it is", task_id=task_id
+        f"task {task_id} is there already, {how}: it is left as it is{way}", task_id=task_id
     )

@@ -117,6 +117,7 @@ def import_entry(
     actor: Actor,
     now: datetime,
     token: str,
+    copy: str = "",
 ) -> Entry:
     """
     Tell of the import of a task.
@@ -129,6 +130,7 @@ def import_entry(
         actor: Who imports.
         now: When.
         token: Fresh and random.
+        copy: The name of the copy of *stored*, where that is damaged.
     """
     come, there = _ledger_in(task_id, given), _ledger_in(task_id, stored)
     return Entry(
@@ -144,10 +146,14 @@ def import_entry(
         chained=_chained(come) if come else 0,
         head=_end(come) if come else "",
         revision=revision,
-        why="it was there, and was brought up to date"
-        if stored is not None
-        else "it was not there",
+        why=_why(stored, copy),
     )
+
+
+def _why(stored: bytes | None, copy: str) -> str:
+    if copy:
+        return f"it was damaged, and replaced: a copy is kept as {copy}"
+    return "it was not there" if stored is None else "it was there, and was brought up to date"
 
 
 def key_of(entry: Entry) -> str:

@@ -43,7 +43,14 @@ from mendloop.core.sealing import Document, Seal, Sealer, open_counts_of, open_s
 from mendloop.core.shelf import Row, Shelf
 from mendloop.core.vocabulary import Status
 
-__all__ = ["Heap", "Rebuilt", "is_history_to_be_sealed_anew", "owner_of", "rebuild"]
+__all__ = [
+    "Heap",
+    "Rebuilt",
+    "is_history_to_be_sealed_anew",
+    "owner_of",
+    "rebuild",
+    "with_lease_beyond",
+]
 
 _IN_HISTORY = frozenset(
     {
@@ -201,7 +208,7 @@ def rebuild(
     if heap.is_ahead:
         state = _numbered_as_they_came(state)
     if heap.is_ahead or not isinstance(salvaged.state.mendloop, Ledger):
-        state = _outliving(state, now)
+        state = with_lease_beyond(state, now)
     before = state.ledger
     latest = _latest(before.commits, before.commit)
     older = {c.number: row_of_commit(c) for c in before.commits[: -len(latest) or None]}
@@ -263,7 +270,7 @@ def _numbered_as_they_came(state: RemediationState) -> RemediationState:
     return _replace(state, feedback_history=entries)
 
 
-def _outliving(state: RemediationState, now: datetime) -> RemediationState:
+def with_lease_beyond(state: RemediationState, now: datetime) -> RemediationState:
     """Raise the generation of the lease above any that a run may still hold, so that it ends."""
     lease = state.ledger.lease
     raised = Lease(generation=max(lease.generation + 1, int(now.timestamp())), tree=lease.tree)
