@@ -122,7 +122,7 @@ DOCUMENTS = (
 async def test_damaged_history_is_kept_aside_and_gone_on_without(
     which: str, name: str, store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:
-    """What is lost is named row for row; everything else is read back in order."""
+    """What is lost is named row for row, before as after; everything else is read back in order."""
     await filled(manager)
     document = await document_of(store, manager, which)
     await store.delete(document)
@@ -133,8 +133,13 @@ async def test_damaged_history_is_kept_aside_and_gone_on_without(
     diagnosis = await manage(store).validate_state("t")
     assert {kind} == {symptom.kind for symptom in diagnosis.symptoms}
 
+    foreseen = await manage(store).recover_state("t", is_dry_run=True)
+    assert () == (await store.list(QUARANTINE)).documents
+    assert diagnosis == await manage(store).validate_state("t")
+
     recovery = await manage(store).recover_state("t")
 
+    assert foreseen == msgspec.structs.replace(recovery, is_changed=False, quarantined=())
     if name != "gone":
         kept = await store.list(QUARANTINE)
         assert body in {document.body for document in kept.documents}
