@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from mendloop.core.commits import sealed_keys
 from mendloop.core.diagnosis import Case, Diagnosis, diagnose, no_task, state_of
@@ -36,13 +36,11 @@ class Examined(NamedTuple):
     Attributes:
         head: Its head; None where there is none.
         case: The same and its history, as a diagnosis takes it.
-        revisions: Of the documents of its history.
         diagnosis: What is wrong.
     """
 
     head: Document | None
     case: Case
-    revisions: tuple[str, ...]
     diagnosis: Diagnosis
 
 
@@ -93,7 +91,7 @@ class Examiner:
             RevisionConflict: The task did not stand still for long enough.
         """
         examined = await self.stand_still(task_id, head)
-        if examined.head is None and not examined.case.facts:
+        if examined.case.body is None and not examined.case.facts:
             case = await self.with_unlabelled(examined.case)
             if case.facts:
                 return examined._replace(case=case, diagnosis=diagnose(case))
@@ -116,35 +114,33 @@ class Examiner:
 
     async def _read(self, task_id: str, head: Document | None) -> Examined:
         found: dict[str, Facts] = {}
-        revisions: list[str] = []
         own = {"task-id": task_id}
         async for document in documents(self._store, CHUNK, limit=_PAGE, labels=own):
             found[document.key] = facts_of(task_id, document.key, document.body)
-            revisions.append(document.revision)
-        case = Case(
-            task_id=task_id,
-            body=head.body if head else None,
-            fields=head.fields if head else {},
-            obstacle=head.obstacle if head else "",
-        )
+        case = Case(task_id=task_id, body=None)
+        if head is not None:
+            case = replace(case, body=head.body, fields=head.fields, obstacle=head.obstacle)
+        else:
+            case = await self._with_remembered(case, has_history=bool(found))
         state = state_of(case)
         for key in sealed_keys(state) if isinstance(state, RemediationState) else ():
             if key not in found:  # other hands may have taken its labels away
                 document_there = await self._store.get(CHUNK, key)
                 if document_there is not None:
                     found[key] = facts_of(task_id, key, document_there.body)
-        case = msgspec.structs.replace(case, facts=tuple(found.values()))
-        return Examined(head, case, tuple(revisions), diagnose(case))
+        case = replace(case, facts=tuple(found.values()))
+        return Examined(head, case, diagnose(case))
 
-    async def with_remembered(self, examined: Examined) -> Case:
+    async def _with_remembered(self, case: Case, *, has_history: bool) -> Case:
         """Return the case with the head that is gone, where the store still knows it."""
-        case = examined.case
-        if case.body is not None or not isinstance(self._store, Remembering):
+        if not isinstance(self._store, Remembering):
             return case
-        head = await self._store.remembered(HEAD, head_name(case.task_id), examined.revisions)
+        head = await self._store.remembered(HEAD, head_name(case.task_id))
         if head is None:
             return case
-        return msgspec.structs.replace(case, body=head.body, fields=head.fields)
+        known = replace(case, body=head.body, fields=head.fields, is_remembered=True)
+        # The head of a deleted task goes last, when a cleanup removes it: then it stays away.
+        return case if _is_deleted(known) and not has_history else known
 
     async def with_unlabelled(self, case: Case) -> Case:
         """Return the case with what of its history has lost its label, where no head points at it."""
@@ -157,7 +153,12 @@ class Examiner:
             async for document in documents(self._store, CHUNK, limit=_PAGE)
             if document.key not in known and task_of_chunk(document.key) == case.task_id
         ]
-        return msgspec.structs.replace(case, facts=(*case.facts, *more))
+        return replace(case, facts=(*case.facts, *more))
+
+
+def _is_deleted(case: Case) -> bool:
+    state = state_of(case)
+    return isinstance(state, RemediationState) and state.ledger.deleted is not None
 
 
 def restless(task_id: str) -> RevisionConflict:

@@ -162,8 +162,7 @@ class Surgeon:
 
     async def _left_of(self, examined: Examined) -> _Left:
         """Gather what a repair has to go on with."""
-        remembered = await self._examiner.with_remembered(examined)
-        case = await self._examiner.with_unlabelled(remembered)
+        case = await self._examiner.with_unlabelled(examined.case)
         salvaged = salvage(case, now=self._clock.now())
         incarnation = owner_of(case, salvaged.state)
         is_anew = is_history_to_be_sealed_anew(case)
@@ -172,12 +171,14 @@ class Surgeon:
 
     async def _reinstate(self, examined: Examined, copy: Copy) -> Recovery:
         """Set aside what is there, and have the copy take its place."""
-        case = await self._examiner.with_unlabelled(await self._examiner.with_remembered(examined))
+        case = await self._examiner.with_unlabelled(examined.case)
         now = self._clock.now()
         if is_reinstated(case, copy.name):
             return await self._finish_again(case)
         there = salvage(case, now=now)
-        copied = msgspec.structs.replace(case, body=copy.body, fields=copy.fields)
+        copied = msgspec.structs.replace(
+            case, body=copy.body, fields=copy.fields, is_remembered=False
+        )
         salvaged = reinstated(salvage(copied, now=now), case, there, now=now)
         incarnation = salvaged.state.ledger.incarnation
         command = commands.Recover(

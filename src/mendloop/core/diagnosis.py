@@ -127,6 +127,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         fields: What stands beside them.
         obstacle: Why the store takes no write over the head, or "".
         facts: Its sealed documents.
+        is_remembered: Whether the head was deleted, and *body* is what the store still knows of it.
     """
 
     task_id: str
@@ -134,6 +135,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     fields: Mapping[str, str] = {}
     obstacle: str = ""
     facts: tuple[Facts, ...] = ()
+    is_remembered: bool = False
 
 
 def state_of(case: Case) -> RemediationState | StateError | None:
@@ -168,6 +170,13 @@ def _symptoms(case: Case) -> Iterator[Symptom]:
     state = state_of(case)
     if case.obstacle:
         yield _report(SymptomKind.OBSTACLE, case.obstacle, "no repair is made before that")
+    if case.is_remembered:
+        yield Symptom(
+            kind=SymptomKind.NO_HEAD,
+            gravity=Gravity.REPAIRABLE,
+            what="its state was deleted, and the store still knows it for a few minutes",
+            advice="repair it at once, before anything is put back: all of it comes back",
+        )
     if state is None:
         if case.facts:
             yield _cured(

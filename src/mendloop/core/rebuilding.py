@@ -87,6 +87,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
 
 def is_history_to_be_sealed_anew(case: Case) -> bool:
     """Whether the head does not say any more, or not rightly, where the history is."""
+    case = _replace(case, is_remembered=False)  # what is remembered says as much as what is there
     return any(symptom.kind in _IN_HISTORY for symptom in diagnose(case).symptoms)
 
 

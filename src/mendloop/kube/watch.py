@@ -16,7 +16,7 @@ from contextlib import aclosing, contextmanager
 
 import msgspec
 
-from mendloop.core.errors import StoreError, StoreUnavailable, VersionExpired
+from mendloop.core.errors import StateError, StoreError, StoreUnavailable, VersionExpired
 from mendloop.kube.api import Api
 from mendloop.kube.errors import Answer, Call, from_answer
 from mendloop.kube.requests import Resource
@@ -160,9 +160,10 @@ async def last_of_deleted(api: Api, resource: Resource, name: str, since: int) -
     """
     The object of this name as it was when it was last deleted after the version *since*, as JSON.
 
-    The server tells changes of the last minutes again; None where it was not deleted among those.
+    None where it was not deleted since.
 
     Raises:
+        VersionExpired: The server does not tell again what was so long ago.
         StoreError: The server is not there, or does not allow it.
     """
     query = {
@@ -171,15 +172,14 @@ async def last_of_deleted(api: Api, resource: Resource, name: str, since: int) -
         "timeoutSeconds": str(_TELLING_SECONDS),
     }
     last: bytes | None = None
-    try:
-        async with api.watch(resource, query, silence_seconds=2 * _TELLING_SECONDS) as pieces:
-            async for line in _split(pieces):
-                with _understood():
-                    told = _lines_of.decode(line)
-                if told.type == "DELETED":
-                    last = bytes(told.object)
-    except (VersionExpired, StoreUnavailable):
-        return last
+    async with api.watch(resource, query, silence_seconds=2 * _TELLING_SECONDS) as pieces:
+        async for line in _split(pieces):
+            with _understood():
+                told = _lines_of.decode(line)
+            if told.type == "ERROR":
+                raise _told_error(api, resource, told)
+            if told.type == "DELETED":
+                last = bytes(told.object)
     return last
 
 
@@ -275,8 +275,7 @@ class _Stream:
             is_error = told.type == "ERROR"
             meta = _Meta() if is_error else _objects.decode(told.object).metadata
         if is_error:
-            call = Call(verb="watch", resource=self._resource.plural, namespace=self._api.namespace)
-            raise from_answer(Answer.of_event(bytes(told.object)), call, self._api.server)
+            raise _told_error(self._api, self._resource, told)
         if meta.resource_version < self._version:
             raise VersionExpired("the server has gone back to an earlier version")
         self._version = meta.resource_version
@@ -285,6 +284,11 @@ class _Stream:
         if told.type == "DELETED":
             return Gone(meta.name, meta.uid, meta.resource_version)
         return _present(meta, told.object)
+
+
+def _told_error(api: Api, resource: Resource, told: _Line) -> StateError:
+    call = Call(verb="watch", resource=resource.plural, namespace=api.namespace)
+    return from_answer(Answer.of_event(bytes(told.object)), call, api.server)
 
 
 def _present(meta: _Meta, raw: msgspec.Raw) -> Present:

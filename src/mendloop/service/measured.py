@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from mendloop.core.errors import StateError
@@ -87,11 +87,11 @@ class MeasuredStore:
         """See `mendloop.stores.port.Store.watch`."""
         return self._store.watch(kind)
 
-    async def remembered(self, kind: str, key: str, revisions: Iterable[str]) -> Document | None:
+    async def remembered(self, kind: str, key: str) -> Document | None:
         """See `mendloop.stores.port.Remembering.remembered`; None where the store remembers nothing."""
         if not isinstance(self._store, Remembering):
             return None
-        return await self._store.remembered(kind, key, revisions)
+        return await self._store.remembered(kind, key)
 
     async def room(self) -> Room | None:
         """See `mendloop.stores.port.Bounded.room`; None where the store does not know."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 import msgspec
@@ -27,8 +27,9 @@ from mendloop.core.errors import (
 from mendloop.core.names import CHUNK, HEAD
 from mendloop.kube.access import Access
 from mendloop.kube.api import Api
+from mendloop.kube.past import deleted
 from mendloop.kube.requests import Resource
-from mendloop.kube.watch import last_of_deleted, watch
+from mendloop.kube.watch import watch
 from mendloop.stores import grammar
 from mendloop.stores.configmap_cache import CACHE_BYTES, Cache, Change
 from mendloop.stores.configmap_objects import (
@@ -40,7 +41,6 @@ from mendloop.stores.configmap_objects import (
     from_object,
     key_of,
     object_name,
-    read_revision,
     selector,
     version_of,
 )
@@ -221,14 +221,10 @@ class ConfigMapStore:
                 if grammar.is_name(kind, key) and (document is not None or change.is_gone):
                     yield Seen(key=key, document=document)
 
-    async def remembered(self, kind: str, key: str, revisions: Iterable[str]) -> Document | None:
+    async def remembered(self, kind: str, key: str) -> Document | None:
         """See `mendloop.stores.port.Remembering.remembered`; the server knows for some minutes."""
         grammar.check_name(kind, key)
-        versions = filter(None, map(read_revision, revisions))
-        latest = max((int(version.resource_version) for version in versions), default=0)
-        if not latest:
-            return None
-        raw = await last_of_deleted(self._api, CONFIGMAPS, object_name(kind, key), latest)
+        raw = await deleted(self._api, CONFIGMAPS, object_name(kind, key))
         return None if raw is None else from_object(kind, raw)
 
     async def room(self) -> Room:

@@ -9,7 +9,7 @@ there can be is one grammar for all stores, `mendloop.stores.grammar`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -194,15 +194,8 @@ class Store(Protocol):
 class Remembering(Protocol):
     """What a store has beside the port where it still knows what was deleted a while ago."""
 
-    async def remembered(self, kind: str, key: str, revisions: Iterable[str]) -> Document | None:
-        """
-        Give a document as it was when it was deleted, or None where that is not known any more.
-
-        Args:
-            kind: Of the document.
-            key: Of the document.
-            revisions: Of other documents, one of them from before the deletion.
-        """
+    async def remembered(self, kind: str, key: str) -> Document | None:
+        """Give a document as it was when it was last deleted, or None where that is not known any more."""
 
 
 @runtime_checkable
