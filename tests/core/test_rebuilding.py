@@ -15,7 +15,14 @@ from mendloop.core.commits import row_of_commit
 from mendloop.core.compaction import entry_of
 from mendloop.core.diagnosis import Case, SymptomKind, diagnose
 from mendloop.core.evidence import facts_of
-from mendloop.core.model import LEDGER_SCHEMA, Commit, Finding, Ledger, RemediationState
+from mendloop.core.model import (
+    COUNT_MOST,
+    LEDGER_SCHEMA,
+    Commit,
+    Finding,
+    Ledger,
+    RemediationState,
+)
 from mendloop.core.rebuilding import Heap, Rebuilt, owner_of, rebuild
 from mendloop.core.run import Lease
 from mendloop.core.salvage import salvage
@@ -214,3 +221,20 @@ def test_a_finding_that_another_program_stripped_gets_back_what_was_kept_of_it()
     assert ("edited", True) == (known.description, known.resolved)
     assert not new.mendloop
     assert ((0, 0, 1, 0), 2) == (after.ledger.findings.open, after.ledger.findings.count)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_commit_whose_number_none_can_follow_gets_its_own_again(place: int) -> None:
+    """One repair is enough, and the head has every commit once."""
+    made = [Commit(number=n, id=f"id{n}", at=NOW, digest="d", changes=()) for n in (1, 2, 3)]
+    made[place] = msgspec.structs.replace(made[place], number=COUNT_MOST)
+    head = state(task_id="t", mendloop=ledger(commit=3, commits=tuple(made)))
+    damaged = case(head=head)
+    assert [SymptomKind.COUNTER] == [symptom.kind for symptom in diagnose(damaged).symptoms]
+
+    left = salvage(damaged, now=NOW)
+    made_sound = rebuild(damaged, left, None, incarnation="abc", token="token", now=NOW)  # noqa: S106
+
+    after = made_sound.state.ledger
+    assert (3, [1, 2, 3]) == (after.commit, [commit.number for commit in after.commits])
+    assert () == diagnose(case(head=made_sound.state)).symptoms

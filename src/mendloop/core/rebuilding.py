@@ -301,17 +301,28 @@ def _numbered_on(case: Case, state: RemediationState, incarnation: str) -> Remed
     """Raise every counter to what is known to have been given out."""
     ledger = _replace(state.ledger, incarnation=incarnation)
     own = [facts for facts in case.facts if facts.incarnation == incarnation]
-    commits = tuple(commit for commit in ledger.commits if commit.number <= COUNT_MOST)
+    commits = tuple(_with_possible_numbers(ledger))
     made = [ledger.commit, *(number for facts in own for number, _ in facts.commits)]
     made += _numbers_of(commits)
     given = max([given_out(state), *(facts.given_out for facts in own)])
-    highest = max([number for number in made if number <= COUNT_MOST], default=0)
+    highest = max([number for number in made if number < COUNT_MOST], default=0)
     ledger = _replace(ledger, commit=highest, commits=commits)
     iteration = max(state.iteration, given)
     is_begun = iteration > state.iteration and ledger.pause is None
     is_new = state.status is Status.INITIALIZED
     status = Status.IN_PROGRESS if is_new and is_begun else state.status
     return _replace(state, iteration=iteration, status=status, mendloop=ledger)
+
+
+def _with_possible_numbers(ledger: Ledger) -> Iterator[Commit]:
+    """Give the commits of a head, of which each follows the one before, the numbers that can be."""
+    firsts = [c.number - n for n, c in enumerate(ledger.commits) if c.number < COUNT_MOST]
+    first = firsts[0] if firsts else None
+    for place, commit in enumerate(ledger.commits):
+        if commit.number < COUNT_MOST:  # a repair takes the number after the highest
+            yield commit
+        elif first is not None:
+            yield _replace(commit, number=first + place)
 
 
 def _named_again(
