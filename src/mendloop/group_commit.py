@@ -336,7 +336,7 @@ def _if_sound(document: Document, task_id: str) -> Stored | None:
 def _to_write(document: Document, task_id: str) -> Stored:
     """Decode a head that is to be written over."""
     state = decode_head(task_id, document.body)
-    return Stored(document, state, outside_change(state))
+    return Stored(document, state, outside_change(state, document.fields))
 
 
 def _settle(waiting: _Waiting, answer: Answer) -> None:

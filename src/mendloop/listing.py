@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from mendloop.core.codec import decode_head
+from mendloop.core.counters import refusal
 from mendloop.core.diagnosis import no_task
 from mendloop.core.errors import DeserializationError, StateError
 from mendloop.core.model import RemediationState
 from mendloop.core.names import task_of_head
-from mendloop.core.outside import lowered_counter
 from mendloop.stores.port import Document
 
 __all__ = ["Listed", "TaskPage", "listed"]
@@ -50,7 +50,7 @@ def listed(key: str, document: Document | None) -> Listed:
         state = decode_head(task_id, document.body)
     except StateError as error:
         return Listed(task_id, None, error)
-    return Listed(task_id, state, obstacle=document.obstacle or lowered_counter(state))
+    return Listed(task_id, state, obstacle=document.obstacle or refusal(state, document.fields))
 
 
 def _misnamed(key: str) -> DeserializationError:

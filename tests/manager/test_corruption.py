@@ -127,6 +127,8 @@ UNREADABLE: dict[str, Damage] = {
     "a surrogate": lambda body: body[:-1] + b',"x":"\\ud800"}',
     "ours is null": members(mendloop=None),
     "ours is a list": members(mendloop=[]),
+    "schema zero": ours(schema=0),
+    "a negative schema": ours(schema=-1),
     "no incarnation": ours(incarnation=...),
     "a lease of a wrong type": ours(lease=3),
     "commits of a wrong type": ours(commits=None),

@@ -16,11 +16,11 @@ import msgspec
 from mendloop.core.codec import decode_head, rfc3339
 from mendloop.core.commits import sealed_keys
 from mendloop.core.compaction import place_of
+from mendloop.core.counters import given_out, wrong_commits, wrong_findings
 from mendloop.core.errors import ReadOnlyState, StateError
 from mendloop.core.evidence import CLOSED, Facts
 from mendloop.core.model import COUNT_MOST, ChunkRef, RemediationState
 from mendloop.core.names import chunk_key
-from mendloop.core.outside import given_out
 from mendloop.core.sealed import NO_OPEN, OpenCounts, Sealed, SealedIndex
 from mendloop.core.sealing import pointers_of, sealed_key
 from mendloop.core.shelf import Pointer
@@ -217,18 +217,12 @@ def _contradictions(case: Case, state: RemediationState) -> Iterator[Symptom]:
     if state.iteration < least:
         what = f"its counter stands at {state.iteration}, and {least} was given out"
         yield _cured(SymptomKind.COUNTER, what)
-    ledger = state.ledger
-    commits = max([commit.number for commit in ledger.commits], default=0)
-    if ledger.commit > COUNT_MOST:
-        what = f"its commits are counted as {ledger.commit}: so many cannot be"
-        yield _cured(SymptomKind.COUNTER, what)
-    elif ledger.commit < commits:
-        what = f"its commits are counted as {ledger.commit}, and there is one of number {commits}"
-        yield _cured(SymptomKind.COUNTER, what)
+    miscounted = wrong_commits(state)
+    if miscounted:
+        yield _cured(SymptomKind.COUNTER, miscounted)
 
 
 def _is_same_instant(one: str, other: str) -> bool:
-
     try:
         return msgspec.convert(one, datetime) == msgspec.convert(other, datetime)
     except (msgspec.ValidationError, TypeError):
@@ -352,12 +346,9 @@ def _counts(
     if part != "findings":
         return
     in_head = {place_of(entry) for entry in state.feedback_history}
-    least = max([*ranks, *(place for place in in_head if place is not None)], default=-1) + 1
-    if sealed.count > COUNT_MOST:
-        yield _cured(SymptomKind.COUNTS, f"{sealed.count} findings are counted: so many cannot be")
-    if sealed.count < least:
-        what = f"{sealed.count} findings are counted, and one has the number {least - 1}"
-        yield _cured(SymptomKind.COUNTS, what)
+    miscounted = wrong_findings(state, max(ranks, default=-1) + 1)
+    if miscounted:
+        yield _cured(SymptomKind.COUNTS, miscounted)
     still_open = _open_of(rank for number, rank in ranks.items() if number not in in_head)
     if sealed.open != still_open:
         what = f"{sum(sealed.open)} sealed findings count as open, and {sum(still_open)} are"

@@ -273,7 +273,7 @@ class Ledger(Carrying, frozen=True, kw_only=True):
         sealed: Where still older commits are, oldest first, as schema 1 sealed them.
     """
 
-    schema: int
+    schema: Annotated[int, msgspec.Meta(ge=1)]
     min_writer: int
     incarnation: Incarnation
     commit: int = 0

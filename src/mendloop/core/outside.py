@@ -6,33 +6,39 @@ It is taken over and recorded, unless it would give a number out twice.
 
 from __future__ import annotations
 
-from mendloop.core.codec import digest
-from mendloop.core.errors import DeserializationError
-from mendloop.core.model import COUNT_MOST, Change, RemediationState
-from mendloop.core.names import started_iteration
+from collections.abc import Mapping
 
-__all__ = ["OUTSIDE", "given_out", "lowered_counter", "outside_change"]
+from mendloop.core.codec import digest
+from mendloop.core.counters import refusal
+from mendloop.core.errors import DeserializationError
+from mendloop.core.model import Change, RemediationState
+
+__all__ = ["OUTSIDE", "outside_change"]
 
 OUTSIDE = "outside"
 """The door of a change that came past all of ours."""
 
 
-def outside_change(state: RemediationState) -> Change | None:
+def outside_change(state: RemediationState, fields: Mapping[str, str]) -> Change | None:
     """
     Tell what was changed since our last commit of *state*; None where nothing was.
 
     Of a state without any commit all is: another program wrote it.
 
+    Args:
+        state: As it is stored.
+        fields: What stands beside it.
+
     Raises:
-        DeserializationError: The counter stands below a number that was given out.
+        DeserializationError: A counter stands below a number that was given out.
     """
     ledger = state.ledger
     found = digest(state)
     if ledger.commits and found == ledger.commits[-1].digest:
         return None
-    lowered = lowered_counter(state)
-    if lowered:
-        raise DeserializationError(lowered, task_id=state.task_id)
+    wrong = refusal(state, fields)
+    if wrong:
+        raise DeserializationError(wrong, task_id=state.task_id)
     return Change(
         do="change_outside",
         op_id=f"{OUTSIDE}-{ledger.commit}-{found}",
@@ -46,24 +52,3 @@ def outside_change(state: RemediationState) -> Change | None:
             "digest": found,
         },
     )
-
-
-def lowered_counter(state: RemediationState) -> str:
-    """Say that the counter stands below a number that was given out; "" where it does not."""
-    least = given_out(state)
-    if not state.ledger.commits or state.iteration >= least:
-        return ""
-    return (
-        f"iteration {state.iteration} of task {state.task_id}, changed by other hands, is below "
-        f"{least}, which was given out: a counter is never lowered; set it to {least}, or "
-        f"`mendloop doctor {state.task_id} --repair` does"
-    )
-
-
-def given_out(state: RemediationState) -> int:
-    """The highest iteration that the head of a task says was given out."""
-    results = [change.result for commit in state.ledger.commits for change in commit.changes]
-    told = [result["iteration"] for result in results if isinstance(result.get("iteration"), int)]
-    begun = [n for key in state.metadata if (n := started_iteration(key)) is not None]
-    # What no counter can reach was never given out.
-    return max([number for number in (*told, *begun) if number <= COUNT_MOST], default=0)

@@ -16,6 +16,7 @@ import msgspec
 from mendloop.core.codec import decode_part
 from mendloop.core.commits import row_of_commit
 from mendloop.core.compaction import entry_of, lookup_key, place_of
+from mendloop.core.counters import given_out
 from mendloop.core.diagnosis import (
     Case,
     Gravity,
@@ -35,7 +36,6 @@ from mendloop.core.model import (
     Ledger,
     RemediationState,
 )
-from mendloop.core.outside import given_out
 from mendloop.core.run import Lease
 from mendloop.core.salvage import Salvaged
 from mendloop.core.sealed import Sealed

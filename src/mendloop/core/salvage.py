@@ -15,6 +15,7 @@ import msgspec
 
 from mendloop.core.carrying import Carrying
 from mendloop.core.codec import decode_head, decode_member, decode_part, encode_state
+from mendloop.core.counters import iteration_beside
 from mendloop.core.diagnosis import Case, state_of
 from mendloop.core.errors import DeserializationError, ReadOnlyState, StateError
 from mendloop.core.model import (
@@ -129,9 +130,9 @@ def _status_of(case: Case, found: _Members) -> Status:
 
 
 def _numbers(case: Case, scraps: list[Scrap]) -> list[int]:
-    texts = [*(scrap.text for scrap in scraps if scrap.is_whole), case.fields.get("iteration", "")]
-    numbers = [int(text) for text in texts if _NUMBER.fullmatch(text)]
-    return [number for number in numbers if number <= COUNT_MOST]
+    texts = [scrap.text for scrap in scraps if scrap.is_whole]
+    told = [int(text) for text in texts if _NUMBER.fullmatch(text)]
+    return [number for number in (*told, iteration_beside(case.fields)) if number <= COUNT_MOST]
 
 
 def _instant(case: Case, now: datetime) -> datetime:
