@@ -10,8 +10,11 @@ import pytest
 from faulty_store import FaultyStore
 from states import entry
 
+from mendloop.core.commands import Judge
+from mendloop.core.diagnosis import Gravity, SymptomKind
 from mendloop.core.errors import DeserializationError
 from mendloop.core.names import HEAD, head_name
+from mendloop.core.vocabulary import Life
 from mendloop.manager import StateManager
 
 Manage = Callable[..., StateManager]
@@ -65,6 +68,29 @@ def lowered(document: dict[str, Any]) -> None:
         change["result"].pop("iteration", None)
 
 
+def placed(*numbers: int) -> Edit:
+    """Give the first findings in the head these numbers."""
+
+    def change(document: dict[str, Any]) -> None:
+        for found, number in zip(document["feedback_history"], numbers, strict=False):
+            found["mendloop"]["place"] = number
+
+    return change
+
+
+def of_the_next(document: dict[str, Any]) -> None:
+    """Give a finding in the head the number of the next one."""
+    first, second = document["feedback_history"][:2]
+    first["mendloop"]["place"] = second["mendloop"]["place"]
+
+
+def copied(document: dict[str, Any]) -> None:
+    """Write a finding by hand after the pattern of another, its number and all."""
+    pattern = document["feedback_history"][-1]
+    ours = pattern["mendloop"] | {"fingerprint": "0" * 32}
+    document["feedback_history"].append(pattern | {"pr_comment_id": "copied", "mendloop": ours})
+
+
 REFUSED: dict[str, Edit] = {
     "fewer findings than are sealed": findings(count=1),
     "fewer findings than the head has": findings(count=FINDINGS - 1),
@@ -72,6 +98,8 @@ REFUSED: dict[str, Edit] = {
     "fewer commits than the head has": ours(commit=5),
     "fewer commits than are sealed": without_commits,
     "more commits than can be": ours(commit=2**32),
+    "a negative number": placed(-1),
+    "a number that is too large": placed(2**32),
     "a counter below the one beside it": lowered,
 }
 _WITHOUT_RECORDS = {"fewer commits than are sealed", "a counter below the one beside it"}
@@ -106,3 +134,83 @@ async def test_no_write_is_decided_on_a_counter_that_cannot_be(
     history = await manage(store).get_feedback_history("t")
     assert [*NAMES, "late"] == [found.pr_comment_id for found in history]
     assert (await manage(store).validate_state("t")).is_sound
+
+
+MISNUMBERED: dict[str, tuple[Edit, list[str]]] = {
+    "a negative number": (placed(-3), NAMES),
+    "two negative numbers": (placed(-3, -3), NAMES),
+    "a number that is too large": (placed(10**18), NAMES),
+    "the number of the next one": (of_the_next, NAMES),
+    "the number of a sealed one": (placed(7), NAMES),
+    "the number of its pattern": (copied, [*NAMES, "copied"]),
+}
+
+
+@pytest.mark.parametrize("name", MISNUMBERED)
+async def test_a_finding_with_a_number_that_cannot_be_its_own_gets_another(
+    name: str, store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """A doctor sees it, and a repair loses neither this one nor the one that has the number."""
+    await filled(manager)
+    change, names = MISNUMBERED[name]
+    await edit(store, change)
+    before = await manage(store).validate_state("t")
+    repaired = await manage(store).recover_state("t")
+    after = await manage(store).validate_state("t")
+    known = await manage(store).append_feedback("t", *(entry(name) for name in names))
+
+    assert not before.is_sound
+    assert () == repaired.lost
+    assert () == after.symptoms
+    assert (0, len(names)) == (known["new"], known["known"])
+    history = await manage(store).get_feedback_history("t")
+    assert sorted(names) == sorted(found.pr_comment_id for found in history)
+
+
+async def test_a_finding_that_was_sealed_before_gets_its_own_number_back(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """It came back into the head and lost its number there: a repair takes none that another one had."""
+    await filled(manager)
+    await manager.submit("t", Judge(life=Life.DISMISSED, names=("c7",), reason="no"))
+
+    def change(document: dict[str, Any]) -> None:
+        [found] = [f for f in document["feedback_history"] if f["pr_comment_id"] == "c7"]
+        found["mendloop"]["place"] = -1
+        take_out(document, NAMES[-2])
+
+    await edit(store, change)
+    repaired = await manage(store).recover_state("t")
+
+    assert (f"findings {FINDINGS - 2}",) == repaired.lost
+    assert () == (await manage(store).validate_state("t")).symptoms
+    history = await manage(store).get_feedback_history("t")
+    assert [*NAMES[:-2], NAMES[-1]] == [found.pr_comment_id for found in history]
+    assert ["c7"] == [found.pr_comment_id for found in history if found.resolved]
+
+
+async def test_a_finding_that_was_taken_out_is_reported_as_lost_once(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """Its number is named, a repair records that nobody has it, and the next that goes is named too."""
+    await filled(manager)
+    last = FINDINGS - 1
+    for gone in (last - 1, last - 2):
+        await edit(store, lambda document, gone=gone: take_out(document, NAMES[gone]))
+        await manage(store).append_feedback("t", entry(NAMES[last]))
+        diagnosis = await manage(store).validate_state("t")
+        repaired = await manage(store).recover_state("t")
+
+        missing = [(s.kind, s.gravity, s.first, s.last) for s in diagnosis.symptoms]
+        assert [(SymptomKind.MISSING_FINDING, Gravity.LOST, gone, gone)] == missing
+        assert (f"findings {gone}",) == repaired.lost
+        assert () == (await manage(store).validate_state("t")).symptoms
+    history = await manage(store).get_feedback_history("t")
+    assert [*NAMES[: last - 2], NAMES[last]] == [found.pr_comment_id for found in history]
+
+
+def take_out(document: dict[str, Any], name: str) -> None:
+    """Remove a finding from the head."""
+    kept = [found for found in document["feedback_history"] if found["pr_comment_id"] != name]
+    assert len(kept) == len(document["feedback_history"]) - 1
+    document["feedback_history"] = kept

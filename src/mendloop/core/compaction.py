@@ -15,8 +15,8 @@ import msgspec
 
 from mendloop.core.codec import decode_part, encode
 from mendloop.core.lives import finding_of
-from mendloop.core.model import FeedbackEntry, Finding
-from mendloop.core.sealed import OpenCounts, Sealed
+from mendloop.core.model import COUNT_MOST, FeedbackEntry, Finding
+from mendloop.core.sealed import OpenCounts, Sealed, spans_without
 from mendloop.core.sealing import Document, Seal, Sealer, open_counts_of, open_severity
 from mendloop.core.shelf import Row, Shelf
 from mendloop.core.vocabulary import Severity
@@ -28,6 +28,7 @@ __all__ = [
     "entry_of",
     "in_order",
     "lookup_key",
+    "numbered_apart",
     "open_rows",
     "place_of",
     "taken_out",
@@ -129,6 +130,40 @@ def place_of(entry: FeedbackEntry) -> int | None:
     return entry.mendloop.place if isinstance(entry.mendloop, Finding) else None
 
 
+def numbered_apart(
+    entries: tuple[FeedbackEntry, ...], rows: Mapping[int, Row], sealed: Sealed
+) -> tuple[FeedbackEntry, ...]:
+    """
+    Return *entries* so that none has a number that cannot be, or that is another finding's.
+
+    Such a one gets the number that it is sealed under, or the first that nobody has, as the one that
+    was taken from it; where all are had, the next write gives it one.
+    """
+    right: dict[int, FeedbackEntry] = {}
+    for entry in entries:
+        place = place_of(entry)
+        if place is None or place in right or not 0 <= place <= COUNT_MOST:
+            continue
+        if place not in rows or _is_row_of(rows[place], entry):
+            right[place] = entry
+    last = min(sealed.count, COUNT_MOST + 1) - 1
+    spans = spans_without(0, last, rows.keys() | right.keys())
+    free = (n for first, end in spans for n in range(first, end + 1))
+    by_key = {key: number for number, row in rows.items() for key in row.keys}
+    apart: list[FeedbackEntry] = []
+    for entry in entries:
+        place = place_of(entry)
+        if place is None or right.get(place) is entry:
+            apart.append(entry)
+            continue
+        own = by_key.get(lookup_key(entry.pr_comment_id))
+        place = next(free, None) if own is None or own in right else own
+        if place is not None:
+            right[place] = entry
+        apart.append(_replace(entry, mendloop=_replace(finding_of(entry), place=place)))
+    return tuple(apart)
+
+
 def in_order(entries: Iterable[FeedbackEntry]) -> tuple[FeedbackEntry, ...]:
     """Sort *entries* by number; those that have none yet come last, as they stand."""
     return tuple(sorted(entries, key=lambda entry: (place_of(entry) is None, place_of(entry) or 0)))
@@ -142,6 +177,11 @@ def entry_of(row: Row) -> FeedbackEntry:
         DeserializationError: It is none.
     """
     return decode_part(FeedbackEntry, row.content)
+
+
+def _is_row_of(row: Row, entry: FeedbackEntry) -> bool:
+    """Whether *row* is a version of this very finding, by any of its keys."""
+    return not {lookup_key(entry.pr_comment_id), finding_of(entry).fingerprint}.isdisjoint(row.keys)
 
 
 def lookup_key(name: str) -> str:

@@ -8,14 +8,22 @@ writes asks for it where other hands have changed the head, and a diagnosis wher
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mendloop.core.compaction import place_of
-from mendloop.core.model import COUNT_MOST, RemediationState
+from mendloop.core.model import COUNT_MOST, FeedbackEntry, RemediationState
 from mendloop.core.names import started_iteration
-from mendloop.core.sealed import Sealed
+from mendloop.core.sealed import Sealed, spans_without
 
-__all__ = ["given_out", "iteration_beside", "refusal", "wrong_commits", "wrong_findings"]
+__all__ = [
+    "given_out",
+    "iteration_beside",
+    "miscounts",
+    "missing_findings",
+    "places",
+    "refusal",
+    "wrong_commits",
+]
 
 _NUMBER = re.compile(r"[0-9]{1,10}")
 
@@ -31,7 +39,7 @@ def refusal(state: RemediationState, fields: Mapping[str, str]) -> str:
     wrong = _wrong_iteration(state, fields)
     if wrong:
         return wrong
-    wrong = wrong_commits(state) or wrong_findings(state)
+    wrong = wrong_commits(state) or _wrong_findings(state)
     if not wrong:
         return ""
     return (
@@ -64,17 +72,30 @@ def wrong_commits(state: RemediationState) -> str:
     return ""
 
 
-def wrong_findings(state: RemediationState, least: int = 0) -> str:
+def miscounts(state: RemediationState, least: int) -> Iterator[str]:
     """
-    Say what is wrong with how many findings are counted; "" where nothing is.
+    Say all that is wrong with how findings are counted and numbered.
 
     Args:
         state: What is in the head.
-        least: How many its sealed rows say that there are, where these were read.
+        least: How many its sealed rows say that there are.
     """
+    numbers = places(state.feedback_history)
+    shared = len(numbers) - len(set(numbers))
+    if shared:
+        yield f"{shared} findings in the head have the number of another one"
+    wrong = _wrong_findings(state, least)
+    if wrong:
+        yield wrong
+
+
+def _wrong_findings(state: RemediationState, least: int = 0) -> str:
     count = state.ledger.findings.count
     if count > COUNT_MOST:
         return f"{count} findings are counted: so many cannot be"
+    beyond = [n for n in places(state.feedback_history) if not 0 <= n <= COUNT_MOST]
+    if beyond:
+        return f"a finding in the head has the number {beyond[0]}: none can"
     least = max(least, _least_findings(state))
     if count < least:
         return f"{count} findings are counted, and one has the number {least - 1}"
@@ -83,8 +104,33 @@ def wrong_findings(state: RemediationState, least: int = 0) -> str:
 
 def _least_findings(state: RemediationState) -> int:
     """How many findings have a number at least, as the head tells of them."""
-    in_head = [place for entry in state.feedback_history if (place := place_of(entry)) is not None]
-    return max([*in_head, *_numbers(state.ledger.findings)], default=-1) + 1
+    return max([*places(state.feedback_history), *_numbers(state.ledger.findings)], default=-1) + 1
+
+
+def places(entries: Iterable[FeedbackEntry]) -> list[int]:
+    """The numbers of those findings that have one, as they stand."""
+    return [place for entry in entries if (place := place_of(entry)) is not None]
+
+
+def missing_findings(sealed: Sealed, there: Collection[int]) -> list[tuple[int, int]]:
+    """
+    The numbers that were given to findings and that none has: the first and the last of each span.
+
+    Args:
+        sealed: Says how many were given, and which of them are known to be lost.
+        there: Those of all findings, sealed or in the head.
+    """
+    if sealed.count > COUNT_MOST:
+        return []
+    spans = list(spans_without(0, sealed.count - 1, there))
+    for begin, end in sealed.missing:
+        around = [
+            piece
+            for first, last in spans
+            for piece in ((first, min(last, begin - 1)), (max(first, end + 1), last))
+        ]
+        spans = [(first, last) for first, last in around if first <= last]
+    return spans
 
 
 def _numbers(sealed: Sealed) -> list[int]:

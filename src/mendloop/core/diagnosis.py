@@ -15,8 +15,7 @@ import msgspec
 
 from mendloop.core.codec import decode_head, rfc3339
 from mendloop.core.commits import sealed_keys
-from mendloop.core.compaction import place_of
-from mendloop.core.counters import given_out, wrong_commits, wrong_findings
+from mendloop.core.counters import given_out, miscounts, missing_findings, places, wrong_commits
 from mendloop.core.errors import ReadOnlyState, StateError
 from mendloop.core.evidence import CLOSED, Facts
 from mendloop.core.model import COUNT_MOST, ChunkRef, RemediationState
@@ -66,6 +65,7 @@ class SymptomKind(StrEnum):
     SIDE_FIELDS = "side-fields"
     COUNTER = "counter"
     COUNTS = "counts"
+    MISSING_FINDING = "missing-finding"
     MISSING_CHUNK = "missing-chunk"
     BROKEN_CHUNK = "broken-chunk"
     OLD_HEAD = "old-head"
@@ -345,10 +345,12 @@ def _counts(
             yield _cured(SymptomKind.COUNTS, what)
     if part != "findings":
         return
-    in_head = {place_of(entry) for entry in state.feedback_history}
-    miscounted = wrong_findings(state, max(ranks, default=-1) + 1)
-    if miscounted:
-        yield _cured(SymptomKind.COUNTS, miscounted)
+    in_head = set(places(state.feedback_history))
+    for what in miscounts(state, max(ranks, default=-1) + 1):
+        yield _cured(SymptomKind.COUNTS, what)
+    for first, last in missing_findings(sealed, ranks.keys() | in_head):
+        why = "other hands took them out, or gave them other numbers"
+        yield _unread(SymptomKind.MISSING_FINDING, part, first, last, why)
     still_open = _open_of(rank for number, rank in ranks.items() if number not in in_head)
     if sealed.open != still_open:
         what = f"{sum(sealed.open)} sealed findings count as open, and {sum(still_open)} are"

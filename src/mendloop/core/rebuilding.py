@@ -15,8 +15,8 @@ import msgspec
 
 from mendloop.core.codec import decode_part
 from mendloop.core.commits import row_of_commit
-from mendloop.core.compaction import entry_of, lookup_key, place_of
-from mendloop.core.counters import given_out
+from mendloop.core.compaction import entry_of, lookup_key, numbered_apart, place_of
+from mendloop.core.counters import given_out, places
 from mendloop.core.diagnosis import (
     Case,
     Gravity,
@@ -38,7 +38,7 @@ from mendloop.core.model import (
 )
 from mendloop.core.run import Lease
 from mendloop.core.salvage import Salvaged
-from mendloop.core.sealed import Sealed
+from mendloop.core.sealed import Sealed, spans_without
 from mendloop.core.sealing import Document, Seal, Sealer, open_counts_of, open_severity, pointers_of
 from mendloop.core.shelf import Row, Shelf
 from mendloop.core.vocabulary import Status
@@ -61,6 +61,7 @@ _IN_HISTORY = frozenset(
         SymptomKind.MISSING_CHUNK,
         SymptomKind.BROKEN_CHUNK,
         SymptomKind.OLD_HEAD,
+        SymptomKind.MISSING_FINDING,
     }
 )
 _LOST_WITH_HEAD = "what only the newer state had: its latest findings and commits"
@@ -204,7 +205,7 @@ def rebuild(
     if heap is None:
         counted = salvaged.state.ledger.commit
         numbers = _numbers_of(state.ledger.commits)
-        missing = tuple(_spans_without(counted + 1, state.ledger.commit, numbers))
+        missing = tuple(spans_without(counted + 1, state.ledger.commit, numbers))
         return Rebuilt(_on_its_chain(state, {}), (), salvaged.lost, missing)
     if heap.is_ahead:
         state = _numbered_as_they_came(state)
@@ -214,14 +215,15 @@ def rebuild(
     latest = _latest(before.commits, before.commit)
     older = {c.number: row_of_commit(c) for c in before.commits[: -len(latest) or None]}
     lost = [*salvaged.lost, *([_LOST_WITH_HEAD] if heap.is_ahead else [])]
-    entries = tuple(_named_again(heap.without_newer(state.feedback_history), heap.findings))
-    places = (place_of(entry) for entry in entries)
-    in_head = {place for place in places if place is not None and place <= COUNT_MOST}
+    named = _named_again(heap.without_newer(state.feedback_history), heap.findings)
+    entries = numbered_apart(tuple(named), heap.findings, before.findings)
+    in_head = set(places(entries))
     gone = _lost("findings", case, state, heap, heap.findings.keys() | in_head)
     lost += _doubted(gone, sum(place_of(entry) is None for entry in entries))
     lost += _lost("commits", case, state, heap, heap.commits.keys() | _numbers_of(before.commits))
     counts = [before.findings.count, *(n + 1 for n in (*heap.findings, *in_head))]
     count = max(number for number in counts if number <= COUNT_MOST)
+    missing = tuple(spans_without(0, count - 1, heap.findings.keys() | in_head))
     seal = Seal(case.task_id, before.incarnation, before.commit + 1, token)
     findings = _sealer("findings", heap.findings, count, seal)
     commits = {n: r for n, r in (older | heap.commits).items() if n not in _numbers_of(latest)}
@@ -231,7 +233,7 @@ def rebuild(
     ledger = _replace(
         before,
         commits=latest,
-        findings=_replace(findings.sealed, open=still_open),
+        findings=_replace(findings.sealed, open=still_open, missing=missing),
         log=log.sealed,
         sealed=(),
     )
@@ -240,7 +242,7 @@ def rebuild(
         _on_its_chain(state, commits),
         (*findings.documents, *log.documents),
         tuple(lost),
-        tuple(_spans_without(1, ledger.commit, commits.keys() | _numbers_of(latest))),
+        tuple(spans_without(1, ledger.commit, commits.keys() | _numbers_of(latest))),
     )
 
 
@@ -369,14 +371,5 @@ def _doubted(lost: Iterable[str], unnumbered: int) -> Iterator[str]:
 
 
 def _gaps(part: str, first: int, last: int, numbers: Iterable[int]) -> Iterator[str]:
-    for begin, end in _spans_without(first, last, numbers):
+    for begin, end in spans_without(first, last, numbers):
         yield f"{part} {begin} to {end}" if end > begin else f"{part} {begin}"
-
-
-def _spans_without(first: int, last: int, there: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last of each run of numbers that are not *there*."""
-    for number in (*sorted(there), last + 1):
-        end = min(number, last + 1) - 1
-        if end >= first:
-            yield first, end
-        first = max(first, number + 1)

@@ -9,11 +9,20 @@ changes: one that would is written anew under another name, and the head then po
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from mendloop.core.carrying import Carrying, Digest
 
-__all__ = ["NO_OPEN", "OpenCounts", "Sealed", "SealedChunk", "SealedIndex", "SealedTail"]
+__all__ = [
+    "NO_OPEN",
+    "OpenCounts",
+    "Sealed",
+    "SealedChunk",
+    "SealedIndex",
+    "SealedTail",
+    "spans_without",
+]
 
 OpenCounts: TypeAlias = tuple[int, int, int, int]
 """Open findings by severity: Low, Medium, High, Critical."""
@@ -87,6 +96,7 @@ class Sealed(Carrying, frozen=True, kw_only=True):
         tail: What left last, or None.
         chunks: The rest, by number; none overlap.
         indexes: The keys of what is in chunks.
+        missing: Numbers that a repair found no row of: the first and the last of each span.
     """
 
     count: int = 0
@@ -94,3 +104,13 @@ class Sealed(Carrying, frozen=True, kw_only=True):
     tail: SealedTail | None = None
     chunks: tuple[SealedChunk, ...] = ()
     indexes: tuple[SealedIndex, ...] = ()
+    missing: tuple[tuple[int, int], ...] = ()
+
+
+def spans_without(first: int, last: int, there: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last of each run of numbers that are not *there*."""
+    for number in (*sorted(there), last + 1):
+        end = min(number, last + 1) - 1
+        if end >= first:
+            yield first, end
+        first = max(first, number + 1)
