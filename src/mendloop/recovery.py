@@ -22,7 +22,14 @@ from mendloop.core.errors import DocumentExists, RevisionConflict, StateError
 from mendloop.core.model import RemediationState
 from mendloop.core.names import CHUNK, HEADLESS, head_name
 from mendloop.core.quarantine import Copy, check_is_of_state
-from mendloop.core.rebuilding import Heap, Rebuilt, is_history_to_be_sealed_anew, owner_of, rebuild
+from mendloop.core.rebuilding import (
+    Heap,
+    Rebuilt,
+    is_history_to_be_sealed_anew,
+    owner_of,
+    rebuild,
+    with_lease_beyond,
+)
 from mendloop.core.reinstating import is_reinstated, reinstated
 from mendloop.core.salvage import Salvaged, salvage
 from mendloop.core.text import Redactor
@@ -32,6 +39,7 @@ from mendloop.heads import write_head
 from mendloop.quarantine import Quarantine
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.port import Document, Store
+from mendloop.straying import find_stray
 
 __all__ = ["Recovery", "Surgeon"]
 
@@ -162,8 +170,14 @@ class Surgeon:
 
     async def _left_of(self, examined: Examined) -> _Left:
         """Gather what a repair has to go on with."""
-        case = await self._examiner.with_unlabelled(examined.case)
-        salvaged = salvage(case, now=self._clock.now())
+        case, now = await self._examiner.with_unlabelled(examined.case), self._clock.now()
+        stray = await find_stray(self._store, self._quarantine, case, now=now)
+        if stray is None:
+            salvaged = salvage(case, now=now)
+        else:
+            case, lost = stray
+            state = salvage(case, now=now).state
+            salvaged = Salvaged(with_lease_beyond(state, now), lost)
         incarnation = owner_of(case, salvaged.state)
         is_anew = is_history_to_be_sealed_anew(case)
         heap = Heap(case, salvaged.state, incarnation) if is_anew else None

@@ -184,7 +184,8 @@ def decode_head(task_id: str, raw: bytes) -> RemediationState:
     if state.task_id != task_id:
         raise DeserializationError(
             f"the state of task {task_id} says that it is that of {state.task_id!a}: "
-            "correct its task_id where it is stored",
+            "correct its task_id where it is stored, unless it is another task's: "
+            f"`mendloop doctor {task_id} --repair` finds out, and brings its own back",
             task_id=task_id,
         )
     return state

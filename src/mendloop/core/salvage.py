@@ -2,12 +2,13 @@
 The state that can still be read in a damaged head: field by field, and finding by finding.
 
 What cannot be read gets what a new task has, and is named. The counter is never below any number
-that is told anywhere in the head or beside it.
+that is told anywhere in the head or beside it. A head that is another task's tells nothing.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +33,7 @@ from mendloop.core.run import Lease
 from mendloop.core.scraps import Scrap, members, objects
 from mendloop.core.vocabulary import Status
 
-__all__ = ["Salvaged", "salvage"]
+__all__ = ["Salvaged", "fields_of_own", "is_own", "other_task_in", "salvage"]
 
 _FIELDS = tuple(name for name in RemediationState.__struct_fields__ if name != "extra")
 _LEDGER_FIELDS = tuple(name for name in Ledger.__struct_fields__ if name != "extra")
@@ -68,9 +69,10 @@ def salvage(case: Case, *, now: datetime) -> Salvaged:
         raise state
     if isinstance(state, RemediationState):
         return Salvaged(_with_counter(state, case, []), ())
+    if _incarnations(case) and other_task_in(case, now=now):
+        case = _replace(case, body=None, fields=fields_of_own(case))
     lost: list[str] = []
-    text = (case.body or b"").decode(errors="replace")
-    found = members(text, _FIELDS)
+    found = _members_of(case)
     _refuse_newer(case, found)
     read = RemediationState(
         task_id=case.task_id,
@@ -88,6 +90,35 @@ def salvage(case: Case, *, now: datetime) -> Salvaged:
     if case.body is None:
         lost = ["all that stood in the head alone"]
     return Salvaged(_writable(read, lost), tuple(lost))
+
+
+def other_task_in(case: Case, *, now: datetime) -> str:
+    """The task whose head stands in the place of this one's; "" where it is the task's own."""
+    found = _members_of(case)
+    named: str = _field(found, "task_id", case.task_id, [])
+    is_foreign = named != case.task_id and not (
+        _incarnations(case) and is_own(case, _ledger(found, [], now).incarnation)
+    )
+    return named if is_foreign else ""
+
+
+def is_own(case: Case, incarnation: str) -> bool:
+    """Whether the task can be of this *incarnation*, as what is sealed of it says."""
+    own = _incarnations(case)
+    return incarnation in own or not own
+
+
+def fields_of_own(case: Case) -> Mapping[str, str]:
+    """What stands beside the head, where it is told to be of this task."""
+    return case.fields if case.fields.get("task_id") == case.task_id else {}
+
+
+def _incarnations(case: Case) -> frozenset[str]:
+    return frozenset(facts.incarnation for facts in case.facts if facts.incarnation)
+
+
+def _members_of(case: Case) -> _Members:
+    return members((case.body or b"").decode(errors="replace"), _FIELDS)
 
 
 def _refuse_newer(case: Case, found: _Members) -> None:
