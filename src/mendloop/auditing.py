@@ -18,7 +18,7 @@ from mendloop.core.errors import (
 )
 from mendloop.core.evidence import members_of
 from mendloop.core.model import ChunkRef, Commit, RemediationState
-from mendloop.core.names import CHUNK, HEAD, chunk_key, head_name, task_of_head
+from mendloop.core.names import CHUNK, HEAD, chunk_key, head_name, owner_of_chunk, task_of_head
 from mendloop.core.sealing import sealed_key
 from mendloop.core.shelf import Row
 from mendloop.core.verifying import HEAD_PLACE, Examination, Flaw, FlawKind, Placed, Verdict
@@ -59,7 +59,7 @@ class Auditor:
                 with suppress(StateNotFound):  # it may have gone meanwhile
                     yield await self._stand_still(task_id, document)
         async for document in documents(self._store, CHUNK, limit=_CHUNKS_A_PAGE):
-            task_id = document.labels.get("task-id", "")
+            task_id = owner_of_chunk(document.key, document.labels)
             if task_id and task_id not in known:
                 known.add(task_id)
                 with suppress(StateNotFound):

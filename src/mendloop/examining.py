@@ -13,7 +13,7 @@ from mendloop.core.diagnosis import Case, Diagnosis, diagnose, no_task, state_of
 from mendloop.core.errors import RevisionConflict, StateNotFound
 from mendloop.core.evidence import Facts, facts_of
 from mendloop.core.model import RemediationState
-from mendloop.core.names import CHUNK, HEAD, head_name, task_of_chunk, task_of_head
+from mendloop.core.names import CHUNK, HEAD, head_name, owner_of_chunk, task_of_chunk, task_of_head
 from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Remembering, Store
 
@@ -72,7 +72,7 @@ class Examiner:
             with contextlib.suppress(StateNotFound):  # it may have gone meanwhile
                 yield (await self.examine(task_id, document)).diagnosis
         async for document in documents(self._store, CHUNK, limit=_PAGE):
-            task_id = task_of_chunk(document.key) or document.labels.get("task-id", "")
+            task_id = owner_of_chunk(document.key, document.labels)
             if task_id and task_id not in known:
                 known.add(task_id)
                 with contextlib.suppress(StateNotFound):

@@ -10,7 +10,7 @@ import msgspec
 from mendloop.core.bundle import BUNDLE_FORMAT, BundleLines, Header
 from mendloop.core.codec import decode_head
 from mendloop.core.errors import HistoryDamaged, StateError, StateNotFound
-from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, task_of_head
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, task_of_head, task_of_labels
 from mendloop.history import SealedHistory
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.paging import documents
@@ -64,7 +64,8 @@ class Exporter:
                 found.add(task_id)
         for kind in (CHUNK, QUARANTINE):
             async for document in self._listed(kind):
-                found |= {document.labels[_TASK]} if _TASK in document.labels else set()
+                task_id = task_of_labels(document.labels)
+                found |= {task_id} if task_id is not None else set()
         return sorted(found)
 
     async def check(self, task_ids: Sequence[str]) -> None:

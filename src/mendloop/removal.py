@@ -21,7 +21,7 @@ from mendloop.core.errors import (
 )
 from mendloop.core.logbook import Entry, removal_entry
 from mendloop.core.model import Ledger, RemediationState
-from mendloop.core.names import CHUNK, HEAD, chunk_prefix, head_name, task_of_chunk
+from mendloop.core.names import CHUNK, HEAD, chunk_prefix, head_name, owner_of_chunk
 from mendloop.core.quarantine import MADE_AT
 from mendloop.core.sealing import commit_of
 from mendloop.crashpoints import reach
@@ -141,7 +141,7 @@ async def chunks_by_task(store: Store) -> AsyncIterator[tuple[str, list[Document
     """
     task_id, chunks = "", list[Document]()
     async for document in documents(store, CHUNK, limit=LARGE_A_PAGE):
-        owner = task_of_chunk(document.key) or document.labels.get("task-id", "")
+        owner = owner_of_chunk(document.key, document.labels) or ""
         if owner != task_id and chunks:
             yield task_id, chunks
             chunks = []

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from faulty_store import FaultyStore
 from states import entry, state
 
 from mendloop.core.codec import encode_state
 from mendloop.core.names import CHUNK, HEAD, head_name
+from mendloop.exporting import Exporter
 from mendloop.manager import StateManager
 from mendloop.stores.port import Page, Store
 
@@ -39,6 +41,22 @@ async def test_sound_tasks_have_no_symptoms(
     print(f"{count} tasks examined in {time.monotonic() - began:.1f} s")  # noqa: T201 - a figure
     assert count == len(diagnoses)
     assert [] == [diagnosis for diagnosis in diagnoses if diagnosis.symptoms]
+
+
+@pytest.mark.parametrize("label", ["A_B", "a..b"])
+async def test_a_label_that_names_no_task_hides_no_other(
+    place: Store, manage: Manage, label: str
+) -> None:
+    """Somebody labelled what lies among the histories with what is no task id: all tasks are looked at."""
+    manager = manage(place)
+    await place.create(CHUNK, "notes-history-of-ann", b"x", labels={"task-id": label})
+    for task_id in ("a", "b"):
+        await manager.create_task(task_id)
+
+    assert ["a", "b"] == [diagnosis.task_id async for diagnosis in manager.validate_all()]
+    assert ["a", "b"] == [verdict.task_id async for verdict in manager.verify_all_records()]
+    assert [] == (await manager.cleanup_old_states()).failures
+    assert ["a", "b"] == await Exporter(place).all_tasks()
 
 
 class _MovingStore(FaultyStore):
@@ -75,6 +93,7 @@ _EXAMINED = """
 import asyncio, sys
 from crew import open_spec
 from memory import peak_mebibytes
+from mendloop.exporting import Exporter
 from mendloop.manager import StateManager
 async def main():
     store = await open_spec(sys.argv[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from mendloop.core.errors import ValidationError
 
@@ -21,10 +22,12 @@ __all__ = [
     "chunk_key",
     "chunk_prefix",
     "head_name",
+    "owner_of_chunk",
     "started_iteration",
     "started_key",
     "task_of_chunk",
     "task_of_head",
+    "task_of_labels",
 ]
 
 HEAD = "head"
@@ -92,12 +95,13 @@ def head_name(task_id: str) -> str:
 def task_of_head(key: str) -> str | None:
     """The task whose state has this object name, or None where no task's has."""
     task_id = key.removeprefix("task-").removesuffix("-state")
-    if key != head_name(task_id):
-        return None
-    try:
-        return check_task_id(task_id)
-    except ValidationError:
-        return None
+    return task_id if key == head_name(task_id) and _is_task_id(task_id) else None
+
+
+def task_of_labels(labels: Mapping[str, str]) -> str | None:
+    """The task that a document is labelled as belonging to, or None where that can be no task's id."""
+    task_id = labels.get("task-id", "")
+    return task_id if _is_task_id(task_id) else None
 
 
 def chunk_key(task_id: str, incarnation: str, first: int, digest: str) -> str:
@@ -113,7 +117,12 @@ def chunk_prefix(task_id: str, incarnation: str) -> str:
 def task_of_chunk(key: str) -> str | None:
     """The task whose sealed chunk has this key, or None where the key does not tell."""
     found = _CHUNK.fullmatch(key)
-    return found[1] if found else None
+    return found[1] if found and _is_task_id(found[1]) else None
+
+
+def owner_of_chunk(key: str, labels: Mapping[str, str]) -> str | None:
+    """The task that a sealed chunk is of: its key tells, which nobody can change; else its labels."""
+    return task_of_chunk(key) or task_of_labels(labels)
 
 
 def started_key(iteration: int) -> str:
@@ -125,3 +134,11 @@ def started_iteration(key: str) -> int | None:
     """The iteration that a metadata key says was started, or None where it is another key."""
     found = _STARTED.fullmatch(key)
     return int(found[1]) if found else None
+
+
+def _is_task_id(text: str) -> bool:
+    try:
+        check_task_id(text)
+    except ValidationError:
+        return False
+    return True
