@@ -5,31 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
 from mendloop.core.codec import decode_head, decode_part
 from mendloop.core.commits import ChunkBody
-from mendloop.core.errors import (
-    DeserializationError,
-    RevisionConflict,
-    StateError,
-    StateNotFound,
-)
+from mendloop.core.errors import DeserializationError, StateError, StateNotFound
 from mendloop.core.evidence import members_of
 from mendloop.core.model import ChunkRef, Commit, RemediationState
-from mendloop.core.names import CHUNK, HEAD, chunk_key, head_name, owner_of_chunk, task_of_head
+from mendloop.core.names import CHUNK, chunk_key, task_of_head
 from mendloop.core.sealing import sealed_key
 from mendloop.core.shelf import Row
 from mendloop.core.verifying import HEAD_PLACE, Examination, Flaw, FlawKind, Placed, Verdict
-from mendloop.stores.paging import documents
+from mendloop.heads import head_of
 from mendloop.stores.port import Document, Store
+from mendloop.visiting import at_one_moment, every_task
 
 __all__ = ["Auditor"]
-
-_TRIES = 20
-_HEADS_A_PAGE = 8
-_CHUNKS_A_PAGE = 4
 
 
 class Auditor:
@@ -47,38 +40,18 @@ class Auditor:
             StateNotFound: Nothing is stored of the task.
             RevisionConflict: The task did not stand still for long enough.
         """
-        return await self._stand_still(task_id, await self._head_of(task_id))
+        return await self._stand_still(task_id, await head_of(self._store, task_id))
 
     async def verify_all(self) -> AsyncGenerator[Verdict, None]:
         """See `mendloop.records.Records.verify_all_records`."""
-        known: set[str] = set()
-        async for document in documents(self._store, HEAD, limit=_HEADS_A_PAGE):
-            task_id = task_of_head(document.key)
+        async for key, head in every_task(self._store):
+            task_id = task_of_head(key)
             if task_id is not None:
-                known.add(task_id)
                 with suppress(StateNotFound):  # it may have gone meanwhile
-                    yield await self._stand_still(task_id, document)
-        async for document in documents(self._store, CHUNK, limit=_CHUNKS_A_PAGE):
-            task_id = owner_of_chunk(document.key, document.labels)
-            if task_id and task_id not in known:
-                known.add(task_id)
-                with suppress(StateNotFound):
-                    yield await self.verify(task_id)
-
-    async def _head_of(self, task_id: str) -> Document | None:
-        return await self._store.get(HEAD, head_name(task_id))
+                    yield await self._stand_still(task_id, head)
 
     async def _stand_still(self, task_id: str, head: Document | None) -> Verdict:
-        """Examine what is stored of one moment: what is wrong may be a write that is under way."""
-        for _ in range(_TRIES):
-            verdict = await self._examine(task_id, head)
-            again = head if verdict.is_sound else await self._head_of(task_id)
-            if (again and again.revision) == (head and head.revision):
-                return verdict
-            head = again
-        raise RevisionConflict(
-            f"task {task_id} is written all the time: try again", task_id=task_id
-        )
+        return await at_one_moment(self._store, task_id, head, partial(self._examine, task_id))
 
     async def _examine(self, task_id: str, head: Document | None) -> Verdict:
         if head is None:

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from mendloop.core.commits import sealed_keys
 from mendloop.core.diagnosis import Case, Diagnosis, diagnose, no_task, state_of
-from mendloop.core.errors import RevisionConflict, StateNotFound
+from mendloop.core.errors import StateNotFound
 from mendloop.core.evidence import Facts, facts_of
 from mendloop.core.model import RemediationState
-from mendloop.core.names import CHUNK, HEAD, head_name, owner_of_chunk, task_of_chunk, task_of_head
+from mendloop.core.names import CHUNK, HEAD, head_name, task_of_chunk, task_of_head
+from mendloop.heads import head_of
 from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Remembering, Store
+from mendloop.visiting import CHUNKS_A_PAGE, at_one_moment, every_task
 
-__all__ = ["TRIES", "Examined", "Examiner", "restless"]
-
-_PAGE = 4
-"""So few sealed documents are in memory at once: each may have a MiB, and unpacks to more."""
-
-_HEADS_A_PAGE = 8
-"""A head that another program wrote may have a MiB, and is in memory three times while it is listed."""
-
-TRIES = 20
-"""So often a task that is written meanwhile is read again."""
+__all__ = ["Examined", "Examiner"]
 
 
 class Examined(NamedTuple):
@@ -43,6 +37,11 @@ class Examined(NamedTuple):
     case: Case
     diagnosis: Diagnosis
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.diagnosis.is_sound
+
 
 class Examiner:
     """Examines the tasks of one store."""
@@ -58,29 +57,17 @@ class Examiner:
         Raises:
             StateNotFound: Nothing is stored of the task.
         """
-        return (await self.examine(task_id, await self.head_of(task_id))).diagnosis
+        return (await self.examine(task_id, await head_of(self._store, task_id))).diagnosis
 
     async def validate_all(self) -> AsyncGenerator[Diagnosis, None]:
         """See `mendloop.manager.StateManager.validate_all`."""
-        known: set[str] = set()
-        async for document in documents(self._store, HEAD, limit=_HEADS_A_PAGE):
-            task_id = task_of_head(document.key)
+        async for key, head in every_task(self._store):
+            task_id = task_of_head(key)
             if task_id is None:
-                yield Diagnosis(task_id=document.key, symptoms=(no_task(document.key),))
+                yield Diagnosis(task_id=key, symptoms=(no_task(key),))
                 continue
-            known.add(task_id)
             with contextlib.suppress(StateNotFound):  # it may have gone meanwhile
-                yield (await self.examine(task_id, document)).diagnosis
-        async for document in documents(self._store, CHUNK, limit=_PAGE):
-            task_id = owner_of_chunk(document.key, document.labels)
-            if task_id and task_id not in known:
-                known.add(task_id)
-                with contextlib.suppress(StateNotFound):
-                    yield await self.validate(task_id)
-
-    async def head_of(self, task_id: str) -> Document | None:
-        """Read the head of a task."""
-        return await self._store.get(HEAD, head_name(task_id))
+                yield (await self.examine(task_id, head)).diagnosis
 
     async def examine(self, task_id: str, head: Document | None) -> Examined:
         """
@@ -103,19 +90,18 @@ class Examiner:
         return examined
 
     async def stand_still(self, task_id: str, head: Document | None) -> Examined:
-        """Read all that is stored of a task whose *head* was just read, of one moment."""
-        for _ in range(TRIES):
-            examined = await self._read(task_id, head)
-            again = head if examined.diagnosis.is_sound else await self.head_of(task_id)
-            if (again and again.revision) == (head and head.revision):
-                return examined
-            head = again
-        raise restless(task_id)
+        """
+        Read all that is stored of a task whose *head* was just read, of one moment.
+
+        Raises:
+            RevisionConflict: The task did not stand still for long enough.
+        """
+        return await at_one_moment(self._store, task_id, head, partial(self._read, task_id))
 
     async def _read(self, task_id: str, head: Document | None) -> Examined:
         found: dict[str, Facts] = {}
         own = {"task-id": task_id}
-        async for document in documents(self._store, CHUNK, limit=_PAGE, labels=own):
+        async for document in documents(self._store, CHUNK, limit=CHUNKS_A_PAGE, labels=own):
             found[document.key] = facts_of(task_id, document.key, document.body)
         case = Case(task_id=task_id, body=None)
         if head is not None:
@@ -150,7 +136,7 @@ class Examiner:
         known = {facts.key for facts in case.facts}
         more = [
             facts_of(case.task_id, document.key, document.body)
-            async for document in documents(self._store, CHUNK, limit=_PAGE)
+            async for document in documents(self._store, CHUNK, limit=CHUNKS_A_PAGE)
             if document.key not in known and task_of_chunk(document.key) == case.task_id
         ]
         return replace(case, facts=(*case.facts, *more))
@@ -159,8 +145,3 @@ class Examiner:
 def _is_deleted(case: Case) -> bool:
     state = state_of(case)
     return isinstance(state, RemediationState) and state.ledger.deleted is not None
-
-
-def restless(task_id: str) -> RevisionConflict:
-    """What is told of a task that does not stand still for long enough."""
-    return RevisionConflict(f"task {task_id} is written all the time: try again", task_id=task_id)

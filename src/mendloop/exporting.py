@@ -10,17 +10,18 @@ import msgspec
 from mendloop.core.bundle import BUNDLE_FORMAT, BundleLines, Header
 from mendloop.core.codec import decode_head
 from mendloop.core.errors import HistoryDamaged, StateError, StateNotFound
-from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name, task_of_head, task_of_labels
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, task_of_head, task_of_labels
+from mendloop.heads import has_moved, head_of
 from mendloop.history import SealedHistory
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Store
+from mendloop.visiting import TRIES
 
 __all__ = ["Exported", "Exporter"]
 
 _TASK = "task-id"
 _PAGE = 50
-_TRIES = 20
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +77,7 @@ class Exporter:
             StateNotFound: One is not there.
         """
         for task_id in task_ids:
-            if await self._store.get(HEAD, head_name(task_id)) is None:
+            if await head_of(self._store, task_id) is None:
                 raise StateNotFound(task_id=task_id)
 
     async def write(
@@ -130,9 +131,9 @@ class Exporter:
         was_there = False
         written: set[str] = set()
         missing: set[str] = set()
-        for attempt in range(_TRIES):
-            now = await self._store.get(HEAD, head_name(task_id))
-            if attempt and _revision(now) == _revision(head):
+        for attempt in range(TRIES):
+            now = await head_of(self._store, task_id)
+            if attempt and not has_moved(head, now):
                 break
             head, was_there = now, was_there or now is not None
             missed, missing = missing, set()
@@ -179,10 +180,6 @@ class Exporter:
     def _listed(self, kind: str, task_id: str = "") -> AsyncIterator[Document]:
         labels = {_TASK: task_id} if task_id else {}
         return documents(self._store, kind, limit=_PAGE, labels=labels)
-
-
-def _revision(document: Document | None) -> str:
-    return document.revision if document is not None else ""
 
 
 def _nameless(key: str) -> StateError:

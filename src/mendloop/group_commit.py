@@ -35,7 +35,7 @@ from mendloop.core.outside import outside_change
 from mendloop.core.shelf import Held, Pointer, Unreadable
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
-from mendloop.heads import write_head
+from mendloop.heads import head_of, write_head
 from mendloop.history import SealedHistory
 from mendloop.quarantine import Quarantine
 from mendloop.sealed_store import SealedStore
@@ -110,7 +110,7 @@ class GroupCommitter:
             DeserializationError: It is damaged.
             ReadOnlyState: A newer version wrote it.
         """
-        document = await self._store.get(HEAD, head_name(task_id))
+        document = await head_of(self._store, task_id)
         return None if document is None else Stored(document, decode_head(task_id, document.body))
 
     async def submit(self, task_id: str, request: Request) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class GroupCommitter:
 
     async def _read_to_write(self, task_id: str) -> Stored | None:
         """Read a head that is to be written over; a damaged one is copied aside, and left as it is."""
-        document = await self._store.get(HEAD, head_name(task_id))
+        document = await head_of(self._store, task_id)
         if document is None:
             return None
         try:
@@ -266,7 +266,7 @@ class GroupCommitter:
         assert stored is not None  # noqa: S101 - nothing is sealed of a task that is not there
         read = await self._sealed.fetch(stored.state, pointers)
         if any(isinstance(held, Unreadable) for held in read.values()):
-            newest = await self._store.get(HEAD, head_name(task_id))
+            newest = await head_of(self._store, task_id)
             if newest is None or newest.revision != stored.document.revision:
                 raise RevisionConflict(f"task {task_id} moved while its history was read")
         return read

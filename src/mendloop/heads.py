@@ -1,4 +1,4 @@
-"""Writing a task's head."""
+"""Reading and writing a task's head."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from mendloop.core.model import RemediationState
 from mendloop.core.names import HEAD, SIDE_FIELDS, head_name
 from mendloop.stores.port import Document, Store
 
-__all__ = ["write_head"]
+__all__ = ["has_moved", "head_of", "write_head"]
+
+
+async def head_of(store: Store, task_id: str) -> Document | None:
+    """Read the head of a task, or None where there is none."""
+    return await store.get(HEAD, head_name(task_id))
+
+
+def has_moved(head: Document | None, newer: Document | None) -> bool:
+    """Whether a head was written, made or removed between two reads of it."""
+    return (head and head.revision) != (newer and newer.revision)
 
 
 async def write_head(store: Store, document: Document | None, state: RemediationState) -> Document:

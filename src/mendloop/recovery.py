@@ -34,12 +34,13 @@ from mendloop.core.reinstating import is_reinstated, reinstated
 from mendloop.core.salvage import Salvaged, salvage
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
-from mendloop.examining import TRIES, Examined, Examiner, restless
-from mendloop.heads import write_head
+from mendloop.examining import Examined, Examiner
+from mendloop.heads import has_moved, head_of, write_head
 from mendloop.quarantine import Quarantine
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.port import Document, Store
 from mendloop.straying import find_stray
+from mendloop.visiting import TRIES, restless
 
 __all__ = ["Recovery", "Surgeon"]
 
@@ -103,8 +104,7 @@ class Surgeon:
             RevisionConflict: The task did not stand still for long enough.
         """
         for _ in range(TRIES):
-            head = await self._examiner.head_of(task_id)
-            examined = await self._examiner.examine(task_id, head)
+            examined = await self._examiner.examine(task_id, await head_of(self._store, task_id))
             if not examined.diagnosis.is_repairable:
                 state = state_of(examined.case)
                 iteration = state.iteration if isinstance(state, RemediationState) else 0
@@ -130,9 +130,8 @@ class Surgeon:
         copy = await self._quarantine.find(task_id, name)
         check_is_of_state(task_id, copy)
         for _ in range(TRIES):
-            examined = await self._examiner.stand_still(
-                task_id, await self._examiner.head_of(task_id)
-            )
+            head = await head_of(self._store, task_id)
+            examined = await self._examiner.stand_still(task_id, head)
             try:
                 return await self._reinstate(examined, copy)
             except (RevisionConflict, DocumentExists):
@@ -147,8 +146,7 @@ class Surgeon:
         """Tell what a repair would come to, and write nothing."""
         case, salvaged, incarnation, heap = await self._left_of(examined)
         rebuilt = await self._rebuilt(case, salvaged, heap, incarnation, secrets.token_hex(8))
-        there = await self._examiner.head_of(case.task_id)
-        if (there and there.revision) != (examined.head and examined.head.revision):
+        if has_moved(examined.head, await head_of(self._store, case.task_id)):
             raise restless(case.task_id)
         return Recovery(
             task_id=case.task_id,

@@ -21,10 +21,11 @@ from mendloop.core.errors import (
 )
 from mendloop.core.logbook import Entry, removal_entry
 from mendloop.core.model import Ledger, RemediationState
-from mendloop.core.names import CHUNK, HEAD, chunk_prefix, head_name, owner_of_chunk
+from mendloop.core.names import CHUNK, chunk_prefix, owner_of_chunk
 from mendloop.core.quarantine import MADE_AT
 from mendloop.core.sealing import commit_of
 from mendloop.crashpoints import reach
+from mendloop.heads import head_of
 from mendloop.history import SealedHistory
 from mendloop.logbook import Logbook
 from mendloop.stores.paging import documents
@@ -67,7 +68,7 @@ async def remove_chunks(
     """
     # Read after the listing: what that lists was there before this head went, and so is no chunk of
     # a new task of the same id.
-    head = await store.get(HEAD, head_name(task_id))
+    head = await head_of(store, task_id)
     state = decode_head(task_id, head.body) if head is not None else None
     if head is None or state is None or not _is_leaving(state):
         return None
@@ -110,7 +111,7 @@ async def remove_head(store: Store, logbook: Logbook, head: Document, entry: Ent
 
 async def _is_still_there(store: Store, entry: Entry) -> bool:
     """Whether the task was brought back, and not removed by somebody who was quicker."""
-    head = await store.get(HEAD, head_name(entry.task_id))
+    head = await head_of(store, entry.task_id)
     try:
         state = decode_head(entry.task_id, head.body) if head is not None else None
     except StateError:
@@ -184,7 +185,7 @@ async def sweep_orphans(
         StateNotFound: There is no head.
         StateError: The store refused something.
     """
-    head = await store.get(HEAD, head_name(task_id))
+    head = await head_of(store, task_id)
     if head is None:
         raise StateNotFound(task_id=task_id)
     try:

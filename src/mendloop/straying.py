@@ -12,8 +12,9 @@ from mendloop.core.counters import iteration_beside
 from mendloop.core.diagnosis import Case, state_of
 from mendloop.core.errors import ValidationError
 from mendloop.core.model import RemediationState
-from mendloop.core.names import HEAD, check_task_id, head_name
+from mendloop.core.names import check_task_id
 from mendloop.core.salvage import fields_of_own, is_own, other_task_in
+from mendloop.heads import head_of
 from mendloop.quarantine import Quarantine
 from mendloop.stores.port import Document, Store
 
@@ -48,7 +49,7 @@ async def find_stray(
     if not other:
         return None
     try:
-        head = await store.get(HEAD, head_name(check_task_id(other)))
+        head = await head_of(store, check_task_id(other))
     except ValidationError:
         return None  # no task can be called so
     if head is not None:
