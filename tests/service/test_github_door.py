@@ -10,6 +10,8 @@ from github_payloads import (
     at,
     check_run,
     issue_comment,
+    pull_request,
+    pull_request_event,
     review,
     review_comment,
 )
@@ -62,6 +64,26 @@ async def test_an_order_is_obeyed_once(served: Served, store: Store) -> None:
     ]
     by = "github:octocat"
     assert [(by, "github", "pause"), (by, "github", "resume")] == orders
+
+
+async def test_a_stranger_s_fork_moves_no_tip(served: Served, store: Store) -> None:
+    """A branch of a fork names no task: whoever opens a pull request of it outdates no review."""
+    replica = served.start(*_configured(served))
+    replica.wait_until_ready()
+    head = {"ref": "task-42-mine", "sha": "e" * 40, "repo": {"id": 666}}
+    fork = pull_request(number=8, labels=[], head=head, updated_at=at(12))
+    steps = (
+        (hook("pull_request_review", review(id=1)), "queued"),
+        (hook("pull_request", pull_request_event("opened", pull_request=fork)), "ignored"),
+        (hook("pull_request_review", review(id=2, submitted_at=at(11))), "queued"),
+    )
+    async with aiohttp.ClientSession() as session:
+        for one, result in steps:
+            _, answer = await deliver(session, replica, one, served.secret)
+            assert result == answer["result"]
+            await until_processed(store)
+    async with StateManager(store) as manager:
+        assert 2 == (await manager.require_state("42")).open_total
 
 
 async def test_an_approval_resolves_what_the_reviewer_asked_for(

@@ -417,6 +417,7 @@ def _hooks(planted: Planted) -> Iterator[Hook]:
     stranger = payloads.account(planted.line("github: login"))
     yield hook("issue_comment", payloads.issue_comment(id=45, user=stranger))
     branch = {"ref": f"task-43-{planted.line('github: branch')}", "sha": payloads.HEAD}
+    branch["repo"] = {"id": 9}
     pull = payloads.pull_request(head=branch, labels=[])
     yield hook("pull_request_review", payloads.review(event={"pull_request": pull}, id=22))
     odd = payloads.pull_request(labels=[{"name": f"task-{text('odd label')}"}])

@@ -20,6 +20,7 @@ __all__ = [
     "check_run",
     "issue_comment",
     "pull_request",
+    "pull_request_event",
     "review",
     "review_comment",
 ]
@@ -73,6 +74,11 @@ def _event(action: str, **members: Any) -> dict[str, Any]:
         "sender": account(),
         **members,
     }
+
+
+def pull_request_event(action: str = "opened", /, **changed: Any) -> dict[str, Any]:
+    """A ``pull_request``."""
+    return _event(action, **{"pull_request": pull_request(), **changed})
 
 
 def review(action: str = "submitted", /, event: Any = None, **changed: Any) -> dict[str, Any]:

@@ -11,7 +11,13 @@ from mendloop.core.vocabulary import Severity
 
 __all__ = ["ROWS"]
 
+_OWN = {"id": 9}
+_FORK = {"id": 666}
 _FAILED = Kept(CHECK, Severity.MEDIUM)
+_NO_BRANCH = (
+    "the pull request has no label task-N, and no branch of the repository itself is told "
+    "(task-N-… or feature/task-N-…)"
+)
 _NO_TASK = (
     "the pull request has no label task-N, and its branch names none (task-N-… or feature/task-N-…)"
 )
@@ -54,9 +60,12 @@ def _review(number: int, /, event: Any = None, **changed: Any) -> Event:
     )
 
 
-def _labelled(number: int, labels: list[Any], ref: str = "changes") -> Event:
+def _labelled(
+    number: int, labels: list[Any], ref: str = "changes", repo: dict[str, Any] | None = _OWN
+) -> Event:
     named = [{"name": label} for label in labels]
-    return _review(number, event=on(number, labels=named, head={"ref": ref, "sha": HEAD}))
+    head = {"ref": ref, "sha": HEAD, "repo": repo}
+    return _review(number, event=on(number, labels=named, head=head))
 
 
 def _by(person: dict[str, Any], number: int, association: str = "NONE") -> Event:
@@ -103,7 +112,12 @@ CHECKS = [
             ),
         ),
     ),
-    Row("a check of a fork", lambda n: [_check(n, pull_requests=[])], (_FAILED,)),
+    Row("a check of a push", lambda n: [_check(n, pull_requests=[])], (_FAILED,)),
+    Row(
+        "a check of a fork",
+        lambda n: [_check(n, pull_requests=[], check_suite={"id": 1, "head_branch": None})],
+        ignored=_NO_BRANCH,
+    ),
     Row(
         "a check of the main branch",
         lambda n: [_check(n, pull_requests=[], check_suite={"id": 1, "head_branch": "main"})],
@@ -112,8 +126,7 @@ CHECKS = [
     Row(
         "a check without a branch",
         lambda n: [_check(n, pull_requests=[], check_suite=None)],
-        ignored="the pull request has no label task-N, and its branch is not told here "
-        "(task-N-… or feature/task-N-…)",
+        ignored=_NO_BRANCH,
     ),
     Row(
         "a check of an app that is not listed",
@@ -143,6 +156,21 @@ TASKS = [
         "no label that names a task, and a branch of a feature",
         lambda n: [_labelled(n, ["bug", "task-", "task-x"], f"feature/task-{n}")],
         (Kept(),),
+    ),
+    Row(
+        "a label, and a branch of a fork",
+        lambda n: [_labelled(n, [f"task-{n}"], "task-3-names", _FORK)],
+        (Kept(),),
+    ),
+    Row(
+        "no label, and a branch of a fork",
+        lambda n: [_labelled(n, [], f"task-{n}-names", _FORK)],
+        ignored=_NO_BRANCH,
+    ),
+    Row(
+        "no label, and a branch of a fork that is gone",
+        lambda n: [_labelled(n, [], f"task-{n}-names", None)],
+        ignored=_NO_BRANCH,
     ),
     Row(
         "a label that contradicts the branch: the label counts",

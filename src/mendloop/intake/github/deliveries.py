@@ -85,7 +85,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         repository_id: Stays when it is renamed.
         pull_request: Its number, or 0 where the event does not tell it.
         labels: Of the pull request, in order.
-        branch: The pull request's head branch, or "" where the event does not tell it.
+        branch: The pull request's head branch, or "" where the event does not tell it, or it is in a
+            fork.
         head_sha: The commit that the pull request stands at, or "" where the event does not tell it.
         commit: The commit that the review, comment or check saw, or "".
         author: Who wrote it.

@@ -25,6 +25,7 @@ __all__ = [
     "IssueCommentEvent",
     "Label",
     "Payload",
+    "Place",
     "PullRequest",
     "PullRequestEvent",
     "Ref",
@@ -60,11 +61,18 @@ class Label(_Part, frozen=True, kw_only=True):
     name: str
 
 
+class Place(_Part, frozen=True, kw_only=True):
+    """The repository that a branch is in."""
+
+    id: int | None = None
+
+
 class Ref(_Part, frozen=True, kw_only=True):
-    """A branch and the commit that it stands at."""
+    """A branch and the commit that it stands at; *repo* is null once the fork that it is in is gone."""
 
     ref: str = ""
     sha: str = ""
+    repo: Place | None = None
 
 
 class PullRequest(_Part, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from mendloop.intake.github.payloads import (
     IssueCommentEvent,
     Label,
     Payload,
+    Place,
     PullRequest,
     PullRequestEvent,
     ReviewCommentEvent,
@@ -191,7 +192,10 @@ def _check_run(body: bytes) -> Delivery | Ignored:
     suite = run.check_suite
     branch = (suite.head_branch or "") if suite is not None else ""
     found = run.pull_requests[0] if run.pull_requests else PullRequest(number=0)
-    ref = msgspec.structs.replace(found.head, ref=found.head.ref or branch)
+    # Of what is in a fork GitHub tells neither a pull request nor a branch with a check.
+    ref = msgspec.structs.replace(
+        found.head, ref=found.head.ref or branch, repo=Place(id=event.repository.id)
+    )
     slug = run.app.slug if run.app is not None else None
     app = Account(login=f"{slug}[bot]", type="Bot") if slug else None
     return _delivery(
@@ -312,7 +316,7 @@ def _delivery(
         repository_id=_number(repository_id),
         pull_request=_number(pull_request.number),
         labels=_labels(pull_request.labels),
-        branch=kept_word(pull_request.head.ref),
+        branch=_branch(pull_request, repository_id),
         head_sha=kept_word(pull_request.head.sha),
         author=author,
         association=kept_word(association).upper() or "NONE",
@@ -324,6 +328,13 @@ def _delivery(
         updated_at=changed_at,
         **more,
     )
+
+
+def _branch(pull_request: PullRequest, repository_id: int) -> str:
+    """The head branch, "" where it is in a fork: there, anybody names branches as they like."""
+    place = pull_request.head.repo
+    is_own = place is not None and place.id == repository_id
+    return kept_word(pull_request.head.ref) if is_own else ""
 
 
 def _kept_command(command: Command | None) -> Command | None:

@@ -34,7 +34,7 @@ def task_of(labels: Sequence[str], branch: str) -> NamedTask:
 
     Args:
         labels: Of the pull request, in GitHub's order; a check run carries none.
-        branch: Its head, or "" where the event does not tell it.
+        branch: Its head, or "" where none of the repository itself is told.
     """
     named = [match["task"] for label in labels if (match := _LABEL.fullmatch(label.strip()))]
     others = [other for other in dict.fromkeys(named) if other != named[0]]
@@ -45,7 +45,11 @@ def task_of(labels: Sequence[str], branch: str) -> NamedTask:
     match = _BRANCH.fullmatch(branch)
     if match is not None:
         return NamedTask(task_id=match["task"])
-    where = "and its branch is not told here" if not branch else "and its branch names none"
+    where = (
+        "and no branch of the repository itself is told"
+        if not branch
+        else "and its branch names none"
+    )
     return NamedTask(
         problem=f"the pull request has no label task-N, {where} (task-N-… or feature/task-N-…)"
     )
