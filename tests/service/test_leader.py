@@ -129,12 +129,13 @@ async def test_leases_that_do_not_answer_are_told_as_that(
     ] == list(dict.fromkeys(caplog.messages))
 
 
-async def test_a_damaged_record_is_made_anew(store: Store) -> None:
+@pytest.mark.parametrize("damaged", [b"{", b'{"holder": "\xff"}', b'{"more": ' + b"[" * 9999])
+async def test_a_damaged_record_is_made_anew(store: Store, damaged: bytes) -> None:
     """Where nobody can read who leads, whoever comes does; no person has to help."""
     await StoredLeases(store, "lead").write(None, _RECORD)
     document = await store.get(LEASE, "lead")
     assert document is not None
-    await store.replace(document, b"{")
+    await store.replace(document, damaged)
     one = _Candidate(StoredLeases(store, "lead"), "a", [])
     async with one.taking_part():
         await eventually(lambda: one.elector.is_leader)

@@ -149,8 +149,9 @@ async def test_a_store_without_a_cleanup_counts_from_its_first_service(store: St
     assert told.succeeded_at >= first.since + timedelta(days=1)
 
 
-async def test_a_damaged_record_of_cleanups_is_made_anew(store: Store) -> None:
+@pytest.mark.parametrize("damaged", [b"{", b'{"since": "\xff"}', b'{"more": ' + b"[" * 9999])
+async def test_a_damaged_record_of_cleanups_is_made_anew(store: Store, damaged: bytes) -> None:
     """It is worth no more than the time that counts from now."""
     clock = SteppedClock()
-    await store.create(CLEANUP, "last", b"{")
+    await store.create(CLEANUP, "last", damaged)
     assert (await CleanupRecord(store, clock=clock).read()).since <= clock.now()

@@ -52,7 +52,7 @@ def _sifted(value: Any, redact: Redactor) -> Any:
 def _sifted_json(raw: msgspec.Raw, redact: Redactor) -> msgspec.Raw:
     try:
         before = msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValidationError(f"a member that is carried on is no JSON: {error}") from error
     after = _sifted(before, redact)
     # Numbers keep their spelling where nothing has to go.

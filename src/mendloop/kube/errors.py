@@ -173,7 +173,7 @@ class Answer:
         self.status = status
         try:
             found = _statuses.decode(body)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             found = _Status()
         self._told = found if found.kind == "Status" else None
         details = (found.details if self._told else None) or _Details()

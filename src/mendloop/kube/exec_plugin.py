@@ -195,7 +195,7 @@ class ExecPlugin:
     def _read(self, stdout: bytes) -> Credential:
         try:
             answer = msgspec.json.decode(stdout, type=_Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             raise AccessError(f"{self.name} printed no ExecCredential in JSON") from None
         if answer.kind != "ExecCredential":
             raise AccessError(f"{self.name} printed no ExecCredential")

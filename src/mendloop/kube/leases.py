@@ -79,7 +79,7 @@ class KubernetesLeases:
 def _read(raw: bytes) -> Held:
     try:
         lease = _leases.decode(raw)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreCorrupt(f"what the server gives is no Lease: {error}") from error
     spec = lease.spec
     record = LeaseRecord(

@@ -300,7 +300,7 @@ def _understood() -> Iterator[None]:
     """Take what is no answer of an API server for a disturbance on the way."""
     try:
         yield
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreUnavailable(f"what comes is no watch of an API server: {error}") from error
 
 

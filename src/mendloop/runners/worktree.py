@@ -246,5 +246,5 @@ def _read_record(handle: int) -> TreeUse | None:
         return None
     try:
         return msgspec.json.decode(line, type=TreeUse)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None

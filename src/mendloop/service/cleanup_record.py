@@ -65,7 +65,7 @@ class CleanupRecord:
         if found is not None:
             try:
                 return msgspec.json.decode(found.body, type=Cleanups)
-            except msgspec.DecodeError:
+            except (ValueError, RecursionError):
                 pass  # a new one takes its place
         return Cleanups(since=self._clock.now())
 

@@ -274,7 +274,7 @@ def read_batch(document: Document) -> Batch | None:
     """Read a queued document; None where it is none that a queue has written."""
     try:
         return Batch(document, _items.decode(document.body))
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):  # what is no UTF-8, or deep, is no DecodeError
         return None
 
 

@@ -154,7 +154,7 @@ def from_object(kind: str, raw: bytes) -> Read:
     """
     try:
         found = _configmaps.decode(raw)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreCorrupt(f"what the server gives is no ConfigMap: {error}") from error
     meta, texts, blobs = found.metadata, found.data or {}, found.binary_data or {}
     labels = meta.labels or {}
@@ -337,7 +337,7 @@ def _own_words(own: Mapping[str, int], draft: dict[str, Any]) -> str:
     """Say what is large of ours, of a state by its members."""
     try:
         members = _members.decode(draft["data"].get(_HEAD_BODY, ""))
-    except msgspec.DecodeError:  # a body that is no state is one piece
+    except (ValueError, RecursionError):  # a body that is no state is one piece
         return f"the largest of it: {_largest(own)}"
     within = _largest({name: len(bytes(text)) for name, text in members.items()})
     return f"the largest of it: {_largest(own)}; in {_HEAD_BODY}: {within}"

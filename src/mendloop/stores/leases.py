@@ -48,7 +48,7 @@ class StoredLeases:
 def _held(document: Document) -> Held:
     try:
         record = msgspec.json.decode(document.body, type=LeaseRecord)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         # Who holds it cannot write over it either: whoever comes first makes it anew.
         _log.warning("the lease %s is damaged, and free to be taken: %s", document.key, error)
         record = _FREE
