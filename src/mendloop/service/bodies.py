@@ -52,7 +52,7 @@ class BodyReader:
         Raises:
             Refusal: It is too large, too slow, cut, or compressed.
         """
-        if request.headers.get("Content-Encoding", "identity") != "identity":
+        if set(request.headers.getall("Content-Encoding", ())) - {"identity"}:
             raise Refusal(415, "encoded", "send the body as it is, without Content-Encoding")
         length = request.content_length
         if length is not None and length > self._limit_bytes:

@@ -9,11 +9,11 @@ from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from mendloop.core.errors import StateError
 from mendloop.core.text import redact_secrets
 from mendloop.service.bodies import Refusal
+from mendloop.service.connections import Connection, Gate
 from mendloop.service.health import Health
 from mendloop.service.metrics import Metrics
 from mendloop.service.traces import SpanKind, span
@@ -23,27 +23,8 @@ __all__ = ["Door", "Listener", "admin_app", "intake_app"]
 _log = logging.getLogger(__name__)
 
 
-class _Terse(logging.Filter):
-    """Tells in one line of what a stranger sent that is no HTTP: it is no error of ours."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
-            record.exc_info = None
-            record.levelno, record.levelname = logging.INFO, "INFO"
-        return True
-
-
-_http_log = logging.getLogger(f"{__name__}.http")
-_http_log.addFilter(_Terse())
-
 _RETRY_AFTER = {"Retry-After": "5"}
-_HEADERS_MOST_BYTES = 8190
 _LAST_ANSWERS_SECONDS = 5.0
-_IDLE_SECONDS = 75.0
-"""Longer than reverse proxies keep a connection that nobody uses."""
-
-_CONNECTIONS_MOST = 384
-"""On one address; with those of the other and what the store opens it stays below 1,024 files."""
 
 
 class Door(Protocol):
@@ -139,7 +120,7 @@ def admin_app(*, metrics: Metrics, health: Health) -> web.Application:
 
 
 def _app() -> web.Application:
-    app = web.Application(middlewares=[_plain_errors])
+    app = web.Application(middlewares=[_connected, _plain_errors])
     app.on_response_prepare.append(_keep_versions_back)
     return app
 
@@ -147,6 +128,21 @@ def _app() -> web.Application:
 async def _keep_versions_back(_request: web.Request, response: web.StreamResponse) -> None:
     """Tell no stranger which versions of what run here."""
     response.headers.pop("Server", None)
+
+
+@web.middleware
+async def _connected(request: web.Request, handler: object) -> web.StreamResponse:
+    """Have its connection know what is answered; whoever is refused keeps none."""
+    connection = request.protocol
+    assert isinstance(connection, Connection)  # noqa: S101 - the gate has made it
+    connection.begin(request)
+    try:
+        answer: web.StreamResponse = await handler(request)  # type: ignore[operator]
+    finally:
+        connection.asked = None
+    if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        answer.force_close()
+    return answer
 
 
 @web.middleware
@@ -174,13 +170,8 @@ class Listener:
         """Listen to nothing yet."""
         self._runner = web.AppRunner(
             app,
-            access_log=None,
-            logger=_http_log,
             handle_signals=False,
-            max_line_size=_HEADERS_MOST_BYTES,
-            max_field_size=_HEADERS_MOST_BYTES,
             shutdown_timeout=_LAST_ANSWERS_SECONDS,
-            keepalive_timeout=_IDLE_SECONDS,
         )
         self._listening: asyncio.Server | None = None
         self.host = host
@@ -210,20 +201,4 @@ class Listener:
 
     def _gate(self) -> asyncio.Protocol:
         assert self._runner.server is not None  # noqa: S101 - it listens since it was set up
-        return _Gate(self._runner.server)
-
-
-class _Gate(asyncio.Protocol):
-    """Hands a connection on to the server, or ends it where there are too many."""
-
-    def __init__(self, server: web.Server) -> None:
-        self._server = server
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it is a stream's
-        if len(self._server.connections) >= _CONNECTIONS_MOST:
-            transport.abort()  # without a word: whoever has opened so many does not listen
-            return
-        handler = self._server()
-        transport.set_protocol(handler)
-        handler.connection_made(transport)
+        return Gate(self._runner.server)
