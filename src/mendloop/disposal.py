@@ -51,8 +51,9 @@ class Disposal(ABC):
         """
         Put the state that is in a copy in the place of the task's, which is copied aside first.
 
-        Findings and commits that came since stay. No counter is lowered; a run that held the task
-        when the copy was made does not hold it again; a deleted task is deleted no more.
+        Findings and commits that came since stay, and so does what was judged since. No counter is
+        lowered; a run that held the task when the copy was made does not hold it again; a deleted task
+        is deleted no more.
 
         Args:
             name: Of the copy, as `list_copies` tells it.

@@ -30,7 +30,7 @@ from mendloop.core.rebuilding import (
     rebuild,
     with_lease_beyond,
 )
-from mendloop.core.reinstating import is_reinstated, reinstated
+from mendloop.core.reinstating import is_reinstated, reinstated, with_lives_since
 from mendloop.core.salvage import Salvaged, salvage
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
@@ -145,7 +145,7 @@ class Surgeon:
     async def _foresee(self, examined: Examined) -> Recovery:
         """Tell what a repair would come to, and write nothing."""
         case, salvaged, incarnation, heap = await self._left_of(examined)
-        rebuilt = await self._rebuilt(case, salvaged, heap, incarnation, secrets.token_hex(8))
+        rebuilt = self._rebuilt(case, salvaged, heap, incarnation, secrets.token_hex(8))
         if has_moved(examined.head, await head_of(self._store, case.task_id)):
             raise restless(case.task_id)
         return Recovery(
@@ -178,7 +178,7 @@ class Surgeon:
             salvaged = Salvaged(with_lease_beyond(state, now), lost)
         incarnation = owner_of(case, salvaged.state)
         is_anew = is_history_to_be_sealed_anew(case)
-        heap = Heap(case, salvaged.state, incarnation) if is_anew else None
+        heap = await self._heap(case, salvaged.state, incarnation) if is_anew else None
         return _Left(case, salvaged, incarnation, heap)
 
     async def _reinstate(self, examined: Examined, copy: Copy) -> Recovery:
@@ -201,7 +201,8 @@ class Surgeon:
             ),
             source=copy.name,
         )
-        heap = Heap(case, salvaged.state, incarnation)
+        heap = await self._heap(case, salvaged.state, incarnation)
+        salvaged = with_lives_since(salvaged, there, heap.findings)
         return await self._rewrite(examined.head, copied, salvaged, heap, command)
 
     async def _finish_again(self, case: Case) -> Recovery:
@@ -223,7 +224,7 @@ class Surgeon:
         """Rebuild, write; what nothing points at any more goes last."""
         incarnation = owner_of(case, salvaged.state)
         token = secrets.token_hex(8)
-        rebuilt = await self._rebuilt(case, salvaged, heap, incarnation, token)
+        rebuilt = self._rebuilt(case, salvaged, heap, incarnation, token)
         command = msgspec.structs.replace(command, lost=rebuilt.lost, missing=rebuilt.missing)
         done = await self._recorded(rebuilt, command, token)
         assert done.state is not None  # noqa: S101 - there was one before
@@ -275,21 +276,22 @@ class Surgeon:
             if since is not None:
                 await self._store.delete(since)
 
-    async def _rebuilt(
+    def _rebuilt(
         self, case: Case, salvaged: Salvaged, heap: Heap | None, incarnation: str, token: str
     ) -> Rebuilt:
         """Make the sound state, of which nothing is written yet."""
-        if heap is not None:
-            await self._fill(heap, case, incarnation)
         return rebuild(
             case, salvaged, heap, incarnation=incarnation, token=token, now=self._clock.now()
         )
 
-    async def _fill(self, heap: Heap, case: Case, incarnation: str) -> None:
+    async def _heap(self, case: Case, state: RemediationState, incarnation: str) -> Heap:
+        """Read all that is sealed."""
+        heap = Heap(case, state, incarnation)
         for key in sorted(_own_keys(case, incarnation)):
             document = await self._store.get(CHUNK, key)
             if document is not None:
                 heap.add(document.body)
+        return heap
 
     async def _recorded(self, rebuilt: Rebuilt, command: commands.Recover, token: str) -> Fold:
         """Record the repair as a commit of its own."""

@@ -24,7 +24,7 @@ from mendloop.core.errors import (
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
 from mendloop.core.quarantine import Copy, copy_name
 from mendloop.core.text import redact_secrets
-from mendloop.core.vocabulary import Life, Status
+from mendloop.core.vocabulary import Status
 from mendloop.lease import RunLease
 from mendloop.manager import StateManager
 from mendloop.quarantine import Quarantine
@@ -76,7 +76,7 @@ async def commits_of(manager: StateManager) -> list[int]:
 async def test_a_copy_counts_again_and_what_came_since_stays(
     copied_at: int, store: FaultyStore, manager: StateManager
 ) -> None:
-    """Status, settings and lives are the copy's; every finding and commit is there once, in order."""
+    """Status and settings are the copy's; every finding and commit is there once, in order."""
     await work(manager, 0, copied_at)
     await manager.increment_iteration("t", max_iterations=1000)
     name = await set_aside(store, manager)
@@ -99,20 +99,6 @@ async def test_a_copy_counts_again_and_what_came_since_stays(
     kept = [document.body for document in (await store.list(QUARANTINE)).documents]
     assert replaced in kept
     assert before.iteration + 1 == await manager.increment_iteration("t")
-
-
-async def test_the_life_of_a_finding_is_the_copys(
-    store: FaultyStore, manager: StateManager
-) -> None:
-    """A finding that was dismissed since is open again: that is what the copy says."""
-    await work(manager, 0, 5)
-    name = await set_aside(store, manager)
-    await manager.judge("t", Life.DISMISSED, "c3", reason="noise")
-    assert 4 == (await manager.require_state("t")).open_total
-
-    await manager.restore_from("t", name)
-
-    assert 5 == (await manager.require_state("t")).open_total
 
 
 async def test_a_restore_can_be_taken_back(store: FaultyStore, manager: StateManager) -> None:

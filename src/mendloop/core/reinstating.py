@@ -2,26 +2,31 @@
 The state in a copy, made to go on where the task stands.
 
 What the copy says counts again. Numbers that were given out since stay given out, and findings and
-commits that came since stay: of those that are in both, the copy's is taken.
+commits that came since stay. Of a finding that is in both the copy's text is taken, and what became of
+it last, so that what was judged since is not undone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
+from mendloop.core.compaction import entry_of, lookup_key
 from mendloop.core.diagnosis import Case, state_of
 from mendloop.core.errors import ValidationError
 from mendloop.core.model import FeedbackEntry, Finding, Ledger, RemediationState
 from mendloop.core.rebuilding import owner_of
 from mendloop.core.salvage import Salvaged
+from mendloop.core.shelf import Row
 from mendloop.core.transitions.deletion import refuse_deleted
 from mendloop.core.transitions.outcome import check_not_run_by_others, vacated
 from mendloop.core.vocabulary import Status
 
-__all__ = ["is_reinstated", "reinstated"]
+__all__ = ["is_reinstated", "reinstated", "with_lives_since"]
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 _replace = msgspec.structs.replace
 
@@ -69,6 +74,27 @@ def reinstated(copied: Salvaged, case: Case, present: Salvaged, *, now: datetime
         mendloop=_replace(ledger, incarnation=incarnation, restored_at=now),
     )
     return Salvaged(joined, (*copied.lost, *_unread(case, present)))
+
+
+def with_lives_since(joined: Salvaged, present: Salvaged, rows: Mapping[int, Row]) -> Salvaged:
+    """
+    Give findings of a copy that are sealed by now the life that they have there, where it is later.
+
+    Args:
+        joined: What `reinstated` made of the copy.
+        present: What can be read of the head: what is in it was joined already.
+        rows: The sealed findings, by number.
+    """
+    in_head = {entry.pr_comment_id for entry in present.state.feedback_history}
+    by_key = {key: row for row in rows.values() for key in row.keys}
+    entries = tuple(
+        entry
+        if entry.pr_comment_id in in_head or row is None
+        else _with_later_life(entry, entry_of(row))
+        for entry in joined.state.feedback_history
+        for row in (by_key.get(lookup_key(entry.pr_comment_id)),)
+    )
+    return _replace(joined, state=_replace(joined.state, feedback_history=entries))
 
 
 def _unread(case: Case, present: Salvaged) -> Iterator[str]:
@@ -128,6 +154,7 @@ def _entries(state: RemediationState, there: RemediationState) -> Iterator[Feedb
 
 
 def _numbered(entry: FeedbackEntry, known: FeedbackEntry) -> FeedbackEntry:
+    entry = _with_later_life(entry, known)
     theirs, own = known.mendloop, entry.mendloop
     if not isinstance(theirs, Finding):
         return entry
@@ -136,3 +163,25 @@ def _numbered(entry: FeedbackEntry, known: FeedbackEntry) -> FeedbackEntry:
     return (
         _replace(entry, mendloop=_replace(own, place=theirs.place)) if own.place is None else entry
     )
+
+
+def _with_later_life(entry: FeedbackEntry, known: FeedbackEntry) -> FeedbackEntry:
+    """Return *entry* of the copy with the life of what is *known* of it now, unless its own is later."""
+    if _turned_at(entry) > _turned_at(known):
+        return entry
+    theirs, own = known.mendloop, entry.mendloop
+    if isinstance(theirs, Finding) and isinstance(own, Finding):
+        own = _replace(
+            own,
+            life=theirs.life,
+            lives=theirs.lives,
+            resolved_iteration=theirs.resolved_iteration,
+            times_returned=theirs.times_returned,
+        )
+    return _replace(entry, resolved=known.resolved, mendloop=own)
+
+
+def _turned_at(entry: FeedbackEntry) -> datetime:
+    """When the life of a finding changed last, as far as that is kept."""
+    own = entry.mendloop
+    return own.lives[-1].at if isinstance(own, Finding) and own.lives else _NEVER

@@ -136,8 +136,8 @@ def restore(session: Session, task_id: str, *, source: str | None, is_list: bool
     """
     Bring a deleted task back, as it was; or with --from one that was set aside, damaged or replaced.
 
-    With --from, findings and history that came since stay, and no counter is lowered. The exit code
-    is 17 where something could not be brought back.
+    With --from, findings, judgements and history that came since stay, and no counter is lowered. The
+    exit code is 17 where something could not be brought back.
     """
     if source is not None and is_list:
         raise click.UsageError("--list only lists the copies: leave --from away")
