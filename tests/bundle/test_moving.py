@@ -21,7 +21,7 @@ from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
 from mendloop.core.quarantine import copy_key
 from mendloop.exporting import Exporter
 from mendloop.manager import StateManager
-from mendloop.stores.port import Document, Store
+from mendloop.stores.port import Store
 
 OpenStore = Callable[[str], Awaitable[Store]]
 
@@ -191,10 +191,9 @@ class _Stirred(PassingStore):
         super().__init__(store)
         self._stir = stir
 
-    async def get(self, kind: str, key: str) -> Document | None:
-        if kind == CHUNK:
+    async def before(self, operation: str, kind: str) -> None:
+        if (operation, kind) == ("get", CHUNK):
             await self._stir()
-        return await super().get(kind, key)
 
 
 async def test_an_export_under_writes_is_whole(open_store: OpenStore, porter: Porter) -> None:
@@ -217,7 +216,7 @@ async def test_an_export_under_writes_is_whole(open_store: OpenStore, porter: Po
                 await manager.compress_feedback_history("busy")
                 written += 40
 
-        bundle = await porter.export(_stirred_by(one, stir), "busy")
+        bundle = await porter.export(_Stirred(one, stir), "busy")
     await porter.import_(other, bundle)
     findings, commits = await told(other, "busy")
     head = await other.get(HEAD, head_name("busy"))
@@ -228,10 +227,6 @@ async def test_an_export_under_writes_is_whole(open_store: OpenStore, porter: Po
     assert decode_head("busy", head.body).findings_total == len(findings)
     assert len(findings) > 40
     assert commits == list(range(1, len(commits) + 1))
-
-
-def _stirred_by(store: Store, stir: Callable[[], Awaitable[None]]) -> Store:
-    return _Stirred(store, stir)  # type: ignore[return-value]
 
 
 async def test_a_missing_chunk_is_told_and_the_rest_is_written(
@@ -262,7 +257,7 @@ async def test_a_lost_chunk_of_a_busy_task_is_told(open_store: OpenStore, porter
             count += 1
             await manager.increment_iteration("job-1", max_iterations=1000)
 
-        bundle = await porter.export(_stirred_by(one, stir), "job-1")
+        bundle = await porter.export(_Stirred(one, stir), "job-1")
 
     assert [page.documents[0].key in str(problem) for problem in porter.exported.problems] == [True]
     assert [HEAD] == [kind for _, kind in kinds(bundle) if kind == HEAD]
@@ -281,7 +276,7 @@ async def test_a_task_that_is_removed_meanwhile_is_told(
             for document in (await one.list(kind)).documents:
                 await one.delete(document)
 
-    bundle = await porter.export(_stirred_by(one, remove), "job-1")
+    bundle = await porter.export(_Stirred(one, remove), "job-1")
 
     (problem,) = porter.exported.problems
     assert isinstance(problem, StateNotFound)

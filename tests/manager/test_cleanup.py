@@ -25,7 +25,7 @@ from mendloop.core.errors import (
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
-from mendloop.stores.port import Page, Store
+from mendloop.stores.port import Store
 
 Open = Callable[[], Awaitable[Store]]
 Manage = Callable[..., StateManager]
@@ -190,12 +190,10 @@ class _RevivingStore(FaultyStore):
         super().__init__(store)
         self._revive = revive
 
-    async def list(self, kind: str, **options: Any) -> Page:
-        page = await self._store.list(kind, **options)
-        if kind == HEAD:
-            for document in page.documents:
+    async def after(self, operation: str, kind: str, answer: Any) -> None:
+        if (operation, kind) == ("list", HEAD):
+            for document in answer.documents:
                 await self._revive(document.labels["task-id"])
-        return page
 
 
 async def test_what_is_revived_after_the_listing_stays(
@@ -324,10 +322,9 @@ class _Outage(FaultyStore):
         self.is_down = True
         self._error = error
 
-    async def list(self, kind: str, **options: Any) -> Page:
-        if self.is_down:
+    async def before(self, operation: str, kind: str) -> None:
+        if operation == "list" and self.is_down:
             raise self._error
-        return await self._store.list(kind, **options)
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("down"), RuntimeError("a defect")], ids=repr)

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from faulty_store import FaultyStore
@@ -17,7 +16,7 @@ from mendloop.core.codec import encode_state
 from mendloop.core.names import CHUNK, HEAD, head_name
 from mendloop.exporting import Exporter
 from mendloop.manager import StateManager
-from mendloop.stores.port import Page, Store
+from mendloop.stores.port import Store
 
 Manage = Callable[..., StateManager]
 
@@ -64,12 +63,11 @@ class _MovingStore(FaultyStore):
 
     writer: StateManager | None = None
 
-    async def list(self, kind: str, **options: Any) -> Page:
-        if kind == CHUNK and self.writer is not None:
+    async def before(self, operation: str, kind: str) -> None:
+        if (operation, kind) == ("list", CHUNK) and self.writer is not None:
             writer, self.writer = self.writer, None
             await writer.compress_feedback_history("t")
             await writer.close()
-        return await self._store.list(kind, **options)
 
 
 async def test_a_task_that_moves_while_it_is_examined_is_sound(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from mendloop.core.logbook import Entry
 from mendloop.core.model import Settings
 from mendloop.core.names import AUDIT
 from mendloop.manager import StateManager
-from mendloop.stores.port import Document, Store
+from mendloop.stores.port import Store
 from mendloop.stores.sqlite import open_sqlite
 
 Manage = Callable[..., StateManager]
@@ -82,19 +82,9 @@ class _Reviving(FaultyStore):
         super().__init__(store)
         self._revive = revive
 
-    async def create(
-        self,
-        kind: str,
-        key: str,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
-        made = await super().create(kind, key, body, fields=fields, labels=labels)
-        if kind == AUDIT:
+    async def after(self, operation: str, kind: str, answer: Any) -> None:
+        if (operation, kind) == ("create", AUDIT):
             await self._revive()
-        return made
 
 
 async def test_a_task_that_was_revived_meanwhile_is_not_told_as_removed(

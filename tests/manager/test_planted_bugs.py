@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -234,34 +234,19 @@ async def test_each_planted_fault_is_found(store: FaultyStore, fault: str) -> No
 class UnversionedStore(FaultyStore):
     """Writes over whatever is there by then."""
 
-    async def replace(
-        self,
-        document: Document,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
+    async def replace(self, document: Document, body: bytes, **beside: Any) -> Document:
         current = await self.get(document.kind, document.key)
-        return await super().replace(current or document, body, fields=fields, labels=labels)
+        return await super().replace(current or document, body, **beside)
 
 
 class UpsertingStore(FaultyStore):
     """Creates what is there already."""
 
-    async def create(
-        self,
-        kind: str,
-        key: str,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
+    async def create(self, kind: str, key: str, body: bytes, **beside: Any) -> Document:
         current = await self.get(kind, key)
         if current is not None:
-            return await super().replace(current, body, fields=fields, labels=labels)
-        return await super().create(kind, key, body, fields=fields, labels=labels)
+            return await super().replace(current, body, **beside)
+        return await super().create(kind, key, body, **beside)
 
 
 class ForgetfulStore(FaultyStore):
@@ -269,18 +254,11 @@ class ForgetfulStore(FaultyStore):
 
     writes = 0
 
-    async def replace(
-        self,
-        document: Document,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
+    async def replace(self, document: Document, body: bytes, **beside: Any) -> Document:
         self.writes += 1
         if self.writes % 5 == 0:
             return document
-        return await super().replace(document, body, fields=fields, labels=labels)
+        return await super().replace(document, body, **beside)
 
 
 class StaleStore(FaultyStore):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from cleanups import documents
@@ -79,15 +78,14 @@ class _MendedMeanwhile(FaultyStore):
         super().__init__(store)
         self.good: Document | None = good
 
-    async def create(self, kind: str, key: str, body: bytes, **options: Any) -> Document:
-        if self.good is not None:
+    async def before(self, operation: str, kind: str) -> None:
+        if operation == "create" and self.good is not None:
             good, self.good = self.good, None
             found = await self._store.get(HEAD, good.key)
             if found is None:
                 await self._store.create(HEAD, good.key, good.body, fields=good.fields)
             else:
                 await self._store.replace(found, good.body, fields=good.fields)
-        return await super().create(kind, key, body, **options)
 
 
 @pytest.mark.parametrize("is_gone", [False, True])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,7 +25,6 @@ from mendloop.service.queue import QUEUE
 from mendloop.service.settings import CleanupTable, Secrets, ServiceSettings
 from mendloop.service.tasks import TaskWatch
 from mendloop.stores.leases import StoredLeases
-from mendloop.stores.port import Page
 from mendloop.stores.sqlite import SqliteStore, open_sqlite
 
 _DAY_SECONDS = 86_400.0
@@ -36,17 +35,9 @@ class _OddStore(FaultyStore):
 
     is_odd = False
 
-    async def list(
-        self,
-        kind: str,
-        *,
-        labels: Mapping[str, str] | None = None,
-        limit: int = 500,
-        cursor: str | None = None,
-    ) -> Page:
-        if self.is_odd and kind == QUEUE:
+    async def before(self, operation: str, kind: str) -> None:
+        if self.is_odd and (operation, kind) == ("list", QUEUE):
             raise ZeroDivisionError
-        return await super().list(kind, labels=labels, limit=limit, cursor=cursor)
 
 
 @pytest.fixture

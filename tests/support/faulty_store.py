@@ -1,8 +1,8 @@
 """
 A store whose faults a test chooses, wrapped around a real one.
 
-Before each write the test's *choose* is asked with the operation ("create", "replace", "get", ...)
-and the kind of document; it names a fault or None.
+Before each call that is none of a listing the test's *choose* is asked with the operation ("get",
+"create", "replace" or "delete") and the kind of document; it names a fault or None.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar, cast
 
 import msgspec
 from passing_store import PassingStore
 
 from mendloop.core.errors import RevisionConflict, StoreFull, StoreUnavailable
-from mendloop.stores.port import Document, Store
+from mendloop.stores.port import Store
 
 __all__ = [
     "CONFLICT",
@@ -73,42 +73,9 @@ class FaultyStore(PassingStore):
         self.calls: Counter[str] = Counter()
         super().__init__(store)
 
-    async def get(self, kind: str, key: str) -> Document | None:
-        return await self._call("get", kind, lambda: self._store.get(kind, key))
-
-    async def create(
-        self,
-        kind: str,
-        key: str,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
-        return await self._call(
-            "create",
-            kind,
-            lambda: self._store.create(kind, key, body, fields=fields, labels=labels),
-        )
-
-    async def replace(
-        self,
-        document: Document,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
-        return await self._call(
-            "replace",
-            document.kind,
-            lambda: self._store.replace(document, body, fields=fields, labels=labels),
-        )
-
-    async def delete(self, document: Document) -> None:
-        await self._call("delete", document.kind, lambda: self._store.delete(document))
-
-    async def _call(self, operation: str, kind: str, call: Callable[[], Awaitable[_T]]) -> _T:
+    async def ask(self, operation: str, kind: str, call: Callable[[], Awaitable[_T]]) -> _T:
+        if operation == "list":
+            return await call()
         self.calls[f"{operation} {kind}"] += 1
         fault = self.choose(operation, kind)
         if fault is None:

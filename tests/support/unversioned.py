@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from typing import Any
 
 from passing_store import PassingStore
 
@@ -33,36 +33,21 @@ _VERSION = re.compile(rb',"uid":"[^"]+","resourceVersion":"[^"]+"')
 class UnversionedStore(PassingStore):
     """Wraps a store: create is an upsert, replace looks at no revision, delete goes by name."""
 
-    async def create(
-        self,
-        kind: str,
-        key: str,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
+    async def create(self, kind: str, key: str, body: bytes, **beside: Any) -> Document:
         while True:
             current = await self._store.get(kind, key)
             try:
                 if current is None:
-                    return await self._store.create(kind, key, body, fields=fields, labels=labels)
+                    return await self._store.create(kind, key, body, **beside)
                 if kind == CHUNK:  # its key names its content, so it is written already
                     return current
-                return await self._store.replace(current, body, fields=fields, labels=labels)
+                return await self._store.replace(current, body, **beside)
             except (DocumentExists, RevisionConflict):
                 continue
 
-    async def replace(
-        self,
-        document: Document,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
+    async def replace(self, document: Document, body: bytes, **beside: Any) -> Document:
         check_changeable(document.kind)
-        return await self.create(document.kind, document.key, body, fields=fields, labels=labels)
+        return await self.create(document.kind, document.key, body, **beside)
 
     async def delete(self, document: Document) -> None:
         while (current := await self._store.get(document.kind, document.key)) is not None:
@@ -82,16 +67,8 @@ class UnversionedConfigMaps(UnversionedStore):
     def peek(self, kind: str, key: str) -> Document | None:
         return None  # its writes go past the store, which does not see them
 
-    async def create(
-        self,
-        kind: str,
-        key: str,
-        body: bytes,
-        *,
-        fields: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Document:
-        fields, labels = fields or {}, labels or {}
+    async def create(self, kind: str, key: str, body: bytes, **beside: Any) -> Document:
+        fields, labels = (beside.get(name) or {} for name in ("fields", "labels"))
         check_content(kind, body, fields, labels)
         current = await self._store.get(kind, key)
         if isinstance(current, Read):
