@@ -67,9 +67,11 @@ def is_traced() -> bool:
 
 def current_trace() -> str:
     """The span that is under way, as `traceparent` of https://www.w3.org/TR/trace-context/; or ""."""
+    if not is_traced():
+        return ""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
-    return carrier.get("traceparent", "") if is_traced() else ""
+    return carrier["traceparent"]
 
 
 class TracedTelemetry:
