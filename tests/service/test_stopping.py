@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +23,8 @@ from mendloop.stores.paging import documents
 from mendloop.stores.port import Store
 
 _PROMISED_SECONDS = 20.0
+_AS_FIRST = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+_AS_FIRST += (sys.executable, "-m", "mendloop")
 
 
 async def _ended(replica: Replica) -> tuple[int, float]:
@@ -101,6 +106,28 @@ async def test_an_end_while_it_starts_leaves_nothing_behind(
         while not await asyncio.to_thread(replica.metric, "mendloop_leader"):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.1)
     assert 0 == await asyncio.to_thread(replica.end)
+
+
+@pytest.mark.parametrize("served", ["sqlite"], indirect=True)
+async def test_the_first_process_of_a_container_ends_while_it_starts(
+    served: Served, tmp_path: Path
+) -> None:
+    """SIGTERM in the middle of its imports ends a process that no signal ends by default."""
+    begun = tmp_path / "begun"
+    slow = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(60)\n"
+    (tmp_path / "aiohttp.py").write_text(slow)
+    environment = {**served.environment, "PYTHONPATH": str(tmp_path)}
+    replica = Replica("first", ["--store", served.spec], served.folder, environment, _AS_FIRST)
+    served.replicas.append(replica)
+    async with asyncio.timeout(30):
+        while not begun.exists():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
+    outer = replica.process.pid
+    child = int(Path(f"/proc/{outer}/task/{outer}/children").read_text())
+    os.kill(child, signal.SIGTERM)
+    code, seconds = await _ended(replica)
+    assert 128 + signal.SIGTERM == code
+    assert seconds < _PROMISED_SECONDS
 
 
 async def test_a_store_that_does_not_answer_holds_up_no_end(
