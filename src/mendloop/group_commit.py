@@ -21,6 +21,7 @@ from mendloop.audit_lines import tell_commits
 from mendloop.clock import Clock
 from mendloop.core.codec import decode_head
 from mendloop.core.commits import FOLD_LIMIT, Answer, Fold, Request, fold
+from mendloop.core.counters import refusal_by_sealed
 from mendloop.core.errors import (
     DeserializationError,
     DocumentExists,
@@ -32,7 +33,7 @@ from mendloop.core.errors import (
 from mendloop.core.model import Change, RemediationState
 from mendloop.core.names import HEAD, head_name
 from mendloop.core.outside import outside_change
-from mendloop.core.shelf import Held, Pointer, Unreadable
+from mendloop.core.shelf import Held, Pointer, Shelf, Unreadable
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
 from mendloop.heads import head_of, write_head
@@ -220,13 +221,26 @@ class GroupCommitter:
         if document is None:
             return None
         try:
-            return _to_write(document, task_id)
+            stored = _to_write(document, task_id)
+            if stored.outside is not None:
+                await self._refuse_taken_numbers(task_id, stored)
         except DeserializationError as error:
             name = await self._quarantine.set_aside(task_id, document, reason=str(error))
             kept = f"it is left as it is, with a copy kept as {name}"
             repair = f"`mendloop doctor {task_id} --repair` makes it right"
             error.args = (f"{error}; {kept}; {repair}",)
             raise
+        return stored
+
+    async def _refuse_taken_numbers(self, task_id: str, stored: Stored) -> None:
+        """Let no finding pass to which other hands gave the number of one that is sealed."""
+        sealed = stored.state.ledger.findings
+        wrong = await self._sealed.supply(
+            lambda at_hand: refusal_by_sealed(stored.state, Shelf(sealed, at_hand)),
+            lambda pointers: self._fetch(task_id, stored, pointers),
+        )
+        if wrong:
+            raise DeserializationError(wrong, task_id=task_id)
 
     async def _decide(
         self, task_id: str, stored: Stored | None, batch: list[_Waiting], attempt: Attempt
@@ -327,10 +341,12 @@ class GroupCommitter:
 
 
 def _if_sound(document: Document, task_id: str) -> Stored | None:
+    """What may be decided on as it is seen; what other hands changed is read first, and looked at."""
     try:
-        return _to_write(document, task_id)
+        stored = _to_write(document, task_id)
     except StateError:
         return None  # the read that follows says so, if it is still so
+    return stored if stored.outside is None else None
 
 
 def _to_write(document: Document, task_id: str) -> Stored:

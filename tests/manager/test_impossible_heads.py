@@ -100,6 +100,7 @@ REFUSED: dict[str, Edit] = {
     "more commits than can be": ours(commit=2**32),
     "a negative number": placed(-1),
     "a number that is too large": placed(2**32),
+    "the number of the next one": of_the_next,
     "a counter below the one beside it": lowered,
 }
 _WITHOUT_RECORDS = {"fewer commits than are sealed", "a counter below the one beside it"}
@@ -132,8 +133,73 @@ async def test_no_write_is_decided_on_a_counter_that_cannot_be(
     assert str(refused.value).startswith(seen.obstacle)
     assert "mendloop doctor t" in seen.obstacle
     history = await manage(store).get_feedback_history("t")
-    assert [*NAMES, "late"] == [found.pr_comment_id for found in history]
+    assert sorted([*NAMES, "late"]) == sorted(found.pr_comment_id for found in history)
     assert (await manage(store).validate_state("t")).is_sound
+
+
+async def test_no_write_is_decided_on_the_number_of_a_sealed_finding(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """It would take its place once it leaves the head; a copy is kept, and after a repair both are there."""
+    await filled(manager)
+    edited = await edit(store, placed(7))
+    for writer in (manager, manage(store)):
+        with pytest.raises(DeserializationError, match="`mendloop doctor t") as refused:
+            await writer.append_feedback("t", entry("late"))
+    head = await store.get(HEAD, head_name("t"))
+    repaired = await manage(store).recover_state("t")
+    await manage(store).append_feedback("t", entry("late"))
+    await manage(store).compress_feedback_history("t")
+
+    assert "has the number 7, and another one is sealed under it" in str(refused.value)
+    assert "copy kept as quarantine.task-t-quarantine-" in str(refused.value)
+    assert head is not None
+    assert edited == head.body
+    assert () == repaired.lost
+    history = await manage(store).get_feedback_history("t")
+    assert sorted([*NAMES, "late"]) == sorted(found.pr_comment_id for found in history)
+    assert () == (await manage(store).validate_state("t")).symptoms
+
+
+async def test_a_change_by_other_hands_of_a_sealed_finding_in_the_head_is_taken_over(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """It was sealed before under the number that it has: nothing contradicts itself."""
+    await filled(manager)
+    await manager.submit("t", Judge(life=Life.DISMISSED, names=("c7",), reason="no"))
+
+    def change(document: dict[str, Any]) -> None:
+        [found] = [f for f in document["feedback_history"] if f["pr_comment_id"] == "c7"]
+        found["description"] = "edited"
+
+    await edit(store, change)
+    await manage(store).append_feedback("t", entry("late"))
+    await manage(store).compress_feedback_history("t")
+
+    history = await manage(store).get_feedback_history("t")
+    assert [*NAMES, "late"] == [found.pr_comment_id for found in history]
+    assert ["c7"] == [found.pr_comment_id for found in history if found.description == "edited"]
+
+
+async def test_a_raised_count_is_taken_over_and_no_number_is_given_twice(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """As a raised iteration it counts on from there; the history says so, and a doctor what is missing."""
+    await filled(manager)
+    await edit(store, findings(count=FINDINGS + 50))
+    await manage(store).append_feedback("t", entry("late"))
+
+    diagnosis = await manage(store).validate_state("t")
+    missing = [(s.kind, s.first, s.last) for s in diagnosis.symptoms]
+    assert [(SymptomKind.MISSING_FINDING, FINDINGS, FINDINGS + 49)] == missing
+    await manage(store).recover_state("t")
+    assert () == (await manage(store).validate_state("t")).symptoms
+    state = await manage(store).require_state("t")
+    history = await manage(store).get_feedback_history("t")
+    assert [*NAMES, "late"] == [found.pr_comment_id for found in history]
+    assert FINDINGS + 51 == state.ledger.findings.count
+    doings = [c.do async for commit in manager.commits(state) for c in commit.changes]
+    assert 1 == doings.count("change_outside")
 
 
 MISNUMBERED: dict[str, tuple[Edit, list[str]]] = {

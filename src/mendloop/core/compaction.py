@@ -27,6 +27,7 @@ __all__ = [
     "compact",
     "entry_of",
     "in_order",
+    "is_row_of",
     "lookup_key",
     "numbered_apart",
     "open_rows",
@@ -144,7 +145,7 @@ def numbered_apart(
         place = place_of(entry)
         if place is None or place in right or not 0 <= place <= COUNT_MOST:
             continue
-        if place not in rows or _is_row_of(rows[place], entry):
+        if place not in rows or is_row_of(rows[place], entry):
             right[place] = entry
     last = min(sealed.count, COUNT_MOST + 1) - 1
     spans = spans_without(0, last, rows.keys() | right.keys())
@@ -179,7 +180,7 @@ def entry_of(row: Row) -> FeedbackEntry:
     return decode_part(FeedbackEntry, row.content)
 
 
-def _is_row_of(row: Row, entry: FeedbackEntry) -> bool:
+def is_row_of(row: Row, entry: FeedbackEntry) -> bool:
     """Whether *row* is a version of this very finding, by any of its keys."""
     return not {lookup_key(entry.pr_comment_id), finding_of(entry).fingerprint}.isdisjoint(row.keys)
 

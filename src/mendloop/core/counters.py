@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from mendloop.core.compaction import place_of
+from mendloop.core.compaction import is_row_of, place_of
+from mendloop.core.errors import HistoryDamaged
 from mendloop.core.model import COUNT_MOST, FeedbackEntry, RemediationState
 from mendloop.core.names import started_iteration
 from mendloop.core.sealed import Sealed, spans_without
+from mendloop.core.shelf import Shelf
 
 __all__ = [
     "given_out",
@@ -22,6 +24,7 @@ __all__ = [
     "missing_findings",
     "places",
     "refusal",
+    "refusal_by_sealed",
     "wrong_commits",
 ]
 
@@ -39,9 +42,36 @@ def refusal(state: RemediationState, fields: Mapping[str, str]) -> str:
     wrong = _wrong_iteration(state, fields)
     if wrong:
         return wrong
-    wrong = wrong_commits(state) or _wrong_findings(state)
-    if not wrong:
-        return ""
+    wrong = wrong_commits(state) or _wrong_findings(state) or _shared_numbers(state)
+    return _contradiction(state, wrong) if wrong else ""
+
+
+def refusal_by_sealed(state: RemediationState, shelf: Shelf) -> str:
+    """
+    Say the same of what only the sealed findings tell: one of them would be written over.
+
+    Args:
+        state: What is in the head.
+        shelf: Its sealed findings.
+
+    Raises:
+        Lacking: Documents are needed.
+    """
+    for entry in state.feedback_history:
+        place = place_of(entry)
+        try:
+            row = None if place is None else shelf.row(place)
+        except HistoryDamaged:
+            continue  # it is told by who reads it
+        if row is not None and not is_row_of(row, entry):
+            wrong = (
+                f"a finding in the head has the number {place}, and another one is sealed under it"
+            )
+            return _contradiction(state, wrong)
+    return ""
+
+
+def _contradiction(state: RemediationState, wrong: str) -> str:
     return (
         f"task {state.task_id} was changed by other hands and contradicts itself: {wrong}; "
         f"`mendloop doctor {state.task_id}` tells all that is wrong, and with --repair makes it right"
@@ -80,13 +110,13 @@ def miscounts(state: RemediationState, least: int) -> Iterator[str]:
         state: What is in the head.
         least: How many its sealed rows say that there are.
     """
+    yield from filter(None, (_shared_numbers(state), _wrong_findings(state, least)))
+
+
+def _shared_numbers(state: RemediationState) -> str:
     numbers = places(state.feedback_history)
     shared = len(numbers) - len(set(numbers))
-    if shared:
-        yield f"{shared} findings in the head have the number of another one"
-    wrong = _wrong_findings(state, least)
-    if wrong:
-        yield wrong
+    return f"{shared} findings in the head have the number of another one" if shared else ""
 
 
 def _wrong_findings(state: RemediationState, least: int = 0) -> str:
