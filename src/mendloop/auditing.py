@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from mendloop.core.codec import decode_head, decode_part
+from mendloop.core.codec import decode_part
 from mendloop.core.commits import ChunkBody
 from mendloop.core.errors import DeserializationError, StateError, StateNotFound
 from mendloop.core.evidence import members_of
@@ -18,7 +18,7 @@ from mendloop.core.names import CHUNK, chunk_key, task_of_head
 from mendloop.core.sealing import sealed_key
 from mendloop.core.shelf import Row
 from mendloop.core.verifying import HEAD_PLACE, Examination, Flaw, FlawKind, Placed, Verdict
-from mendloop.heads import head_of
+from mendloop.heads import head_of, state_in
 from mendloop.stores.port import Document, Store
 from mendloop.visiting import at_one_moment, every_task
 
@@ -59,7 +59,7 @@ class Auditor:
                 raise StateNotFound(task_id=task_id)
             return _gone(task_id, "its state is gone, and a history of it is there")
         try:
-            state = decode_head(task_id, head.body)
+            state = state_in(task_id, head)
         except StateError as error:
             flaw = Flaw(kind=FlawKind.UNREADABLE, what=str(error))
             return Verdict(task_id=task_id, flaws=(flaw,))

@@ -102,10 +102,11 @@ class Examiner:
         found: dict[str, Facts] = {}
         own = {"task-id": task_id}
         async for document in documents(self._store, CHUNK, limit=CHUNKS_A_PAGE, labels=own):
-            found[document.key] = facts_of(task_id, document.key, document.body)
+            found[document.key] = _facts_of(task_id, document)
         case = Case(task_id=task_id, body=None)
         if head is not None:
             case = replace(case, body=head.body, fields=head.fields, obstacle=head.obstacle)
+            case = replace(case, damage=head.damage)
         else:
             case = await self._with_remembered(case, has_history=bool(found))
         state = state_of(case)
@@ -113,7 +114,7 @@ class Examiner:
             if key not in found:  # other hands may have taken its labels away
                 document_there = await self._store.get(CHUNK, key)
                 if document_there is not None:
-                    found[key] = facts_of(task_id, key, document_there.body)
+                    found[key] = _facts_of(task_id, document_there)
         case = replace(case, facts=tuple(found.values()))
         return Examined(head, case, diagnose(case))
 
@@ -135,11 +136,15 @@ class Examiner:
             return case
         known = {facts.key for facts in case.facts}
         more = [
-            facts_of(case.task_id, document.key, document.body)
+            _facts_of(case.task_id, document)
             async for document in documents(self._store, CHUNK, limit=CHUNKS_A_PAGE)
             if document.key not in known and task_of_chunk(document.key) == case.task_id
         ]
         return replace(case, facts=(*case.facts, *more))
+
+
+def _facts_of(task_id: str, document: Document) -> Facts:
+    return facts_of(task_id, document.key, document.body, damage=document.damage)
 
 
 def _is_deleted(case: Case) -> bool:

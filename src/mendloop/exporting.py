@@ -8,10 +8,10 @@ from datetime import datetime
 import msgspec
 
 from mendloop.core.bundle import BUNDLE_FORMAT, BundleLines, Header
-from mendloop.core.codec import decode_head
-from mendloop.core.errors import HistoryDamaged, StateError, StateNotFound
+from mendloop.core.errors import DeserializationError, HistoryDamaged, StateError, StateNotFound
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, task_of_head, task_of_labels
-from mendloop.heads import has_moved, head_of
+from mendloop.core.quarantine import copy_key, copy_name, fields_of_copy
+from mendloop.heads import has_moved, head_of, state_in
 from mendloop.history import SealedHistory
 from mendloop.sealed_store import SealedStore
 from mendloop.stores.paging import documents
@@ -109,7 +109,13 @@ class Exporter:
         )
         write(lines.header(header))
         for task_id in task_ids:
-            async for document in self._documents(task_id):
+            copies: set[str] = set()
+            async for found in self._documents(task_id):
+                document = self._as_copy(task_id, found, now) if found.damage else found
+                if document.kind == QUARANTINE:
+                    if document.key in copies:
+                        continue  # it was set aside already
+                    copies.add(document.key)
                 write(
                     lines.document(
                         task_id,
@@ -153,6 +159,22 @@ class Exporter:
         if head is not None:
             yield head
 
+    def _as_copy(self, task_id: str, damaged: Document, now: datetime) -> Document:
+        """Have what a store calls damaged go into the bundle as a copy, where nobody takes it for sound."""
+        fields = fields_of_copy(
+            damaged.key, damaged.fields, damaged.blobs, reason=damaged.damage, now=now
+        )
+        key = copy_key(task_id, damaged.body, fields)
+        self._problems.append(_set_aside(task_id, damaged, copy_name(key)))
+        return Document(
+            kind=QUARANTINE,
+            key=key,
+            revision=damaged.revision,
+            body=damaged.body,
+            fields=fields,
+            labels={_TASK: task_id},
+        )
+
     async def _chunks(
         self, task_id: str, head: Document | None, written: set[str]
     ) -> AsyncIterator[tuple[str, Document | None]]:
@@ -167,10 +189,10 @@ class Exporter:
                 yield document.key, document
 
     async def _keys(self, task_id: str, head: Document | None) -> frozenset[str] | None:
-        if head is None:
+        if head is None or head.damage:
             return None
         try:
-            return await self._history.chunk_keys(decode_head(task_id, head.body))
+            return await self._history.chunk_keys(state_in(task_id, head))
         except HistoryDamaged as error:
             self._problems.append(error)
         except StateError as error:
@@ -191,6 +213,12 @@ def _unread(error: StateError, task_id: str) -> StateError:
     told = f"{error}; it was written as it is, with all of its history that was found"
     error.args, error.task_id = (told,), task_id
     return error
+
+
+def _set_aside(task_id: str, document: Document, name: str) -> StateError:
+    return DeserializationError(
+        f"{document.damage}; it is not in the bundle but as the copy {name}", task_id=task_id
+    )
 
 
 def _removed(task_id: str) -> StateNotFound:

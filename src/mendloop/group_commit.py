@@ -19,7 +19,6 @@ import msgspec
 from mendloop.attempts import Attempt
 from mendloop.audit_lines import tell_commits
 from mendloop.clock import Clock
-from mendloop.core.codec import decode_head
 from mendloop.core.commits import FOLD_LIMIT, Answer, Fold, Request, fold
 from mendloop.core.counters import refusal_by_sealed
 from mendloop.core.errors import (
@@ -36,7 +35,7 @@ from mendloop.core.outside import outside_change
 from mendloop.core.shelf import Held, Pointer, Shelf, Unreadable
 from mendloop.core.text import Redactor
 from mendloop.crashpoints import reach
-from mendloop.heads import head_of, write_head
+from mendloop.heads import head_of, state_in, write_head
 from mendloop.history import SealedHistory
 from mendloop.quarantine import Quarantine
 from mendloop.sealed_store import SealedStore
@@ -112,7 +111,7 @@ class GroupCommitter:
             ReadOnlyState: A newer version wrote it.
         """
         document = await head_of(self._store, task_id)
-        return None if document is None else Stored(document, decode_head(task_id, document.body))
+        return None if document is None else Stored(document, state_in(task_id, document))
 
     async def submit(self, task_id: str, request: Request) -> dict[str, Any]:
         """
@@ -351,7 +350,7 @@ def _if_sound(document: Document, task_id: str) -> Stored | None:
 
 def _to_write(document: Document, task_id: str) -> Stored:
     """Decode a head that is to be written over."""
-    state = decode_head(task_id, document.body)
+    state = state_in(task_id, document)
     return Stored(document, state, outside_change(state, document.fields))
 
 

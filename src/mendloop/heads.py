@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from mendloop.core.codec import encode_state, rfc3339
+from mendloop.core.codec import decode_head, encode_state, rfc3339
 from mendloop.core.model import RemediationState
 from mendloop.core.names import HEAD, SIDE_FIELDS, head_name
 from mendloop.stores.port import Document, Store
 
-__all__ = ["has_moved", "head_of", "write_head"]
+__all__ = ["has_moved", "head_of", "state_in", "write_head"]
 
 
 async def head_of(store: Store, task_id: str) -> Document | None:
     """Read the head of a task, or None where there is none."""
     return await store.get(HEAD, head_name(task_id))
+
+
+def state_in(task_id: str, head: Document) -> RemediationState:
+    """
+    Decode the state in a head.
+
+    Raises:
+        DeserializationError: It is damaged, or that of another task.
+        ReadOnlyState: A newer version wrote it.
+    """
+    return decode_head(task_id, head.body, damage=head.damage)
 
 
 def has_moved(head: Document | None, newer: Document | None) -> bool:

@@ -142,6 +142,7 @@ class Importer:
             packed.task,
             packed.body,
             stored.body if stored else None,
+            damage=stored.damage if stored else "",
             is_damage_replaced=self._quarantine is not None,
         )
 

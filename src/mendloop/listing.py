@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from mendloop.core.codec import decode_head
 from mendloop.core.counters import refusal
 from mendloop.core.diagnosis import no_task
 from mendloop.core.errors import DeserializationError, StateError
 from mendloop.core.model import RemediationState
 from mendloop.core.names import task_of_head
+from mendloop.heads import state_in
 from mendloop.stores.port import Document
 
 __all__ = ["Listed", "TaskPage", "listed"]
@@ -47,7 +47,7 @@ def listed(key: str, document: Document | None) -> Listed:
     if task_id is None:
         return Listed(key, None, _misnamed(key))
     try:
-        state = decode_head(task_id, document.body)
+        state = state_in(task_id, document)
     except StateError as error:
         return Listed(task_id, None, error)
     return Listed(task_id, state, obstacle=document.obstacle or refusal(state, document.fields))

@@ -78,7 +78,7 @@ class Logbook:
         """Take back an entry that was *written*, since what it tells is not done after all."""
         if written is not None:
             await self._store.delete(written)
-            entry = _entry(written)
+            entry = entry_in(written)
             tell_entry(msgspec.structs.replace(entry, do=f"not_{entry.do}"), self._redact)
 
     async def page(self, task_id: str, *, limit: int, cursor: str | None) -> LogPage:
@@ -90,11 +90,13 @@ class Logbook:
         """
         labels = {"task-id": task_id} if task_id else None
         page = await self._store.list(AUDIT, labels=labels, limit=limit, cursor=cursor)
-        return LogPage(entries=tuple(map(_entry, page.documents)), cursor=page.cursor)
+        return LogPage(entries=tuple(map(entry_in, page.documents)), cursor=page.cursor)
 
 
-def _entry(document: Document) -> Entry:
+def entry_in(document: Document) -> Entry:
+    """Read the entry that is stored in *document*; a damaged one says so."""
     made_at = _LONG_AGO
     with suppress(ValueError):
         made_at = datetime.fromisoformat(document.fields.get(MADE_AT, ""))
-    return read_entry(document.labels.get("task-id", ""), document.key, document.body, made_at)
+    task_id = document.labels.get("task-id", "")
+    return read_entry(task_id, document.key, document.body, made_at, damage=document.damage)

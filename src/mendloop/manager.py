@@ -35,6 +35,7 @@ from mendloop.findings import EVERY, FindingsPage, Which, page_of, read_cursor
 from mendloop.group_commit import GroupCommitter
 from mendloop.listing import Listed, TaskPage, listed
 from mendloop.logbook import Logbook
+from mendloop.mending import Mender, Mending
 from mendloop.reading import Reader
 from mendloop.records import Records
 from mendloop.recovery import Recovery, Surgeon
@@ -49,7 +50,7 @@ _OP_ID_LIMIT = 128
 _OP_ID_BYTES = 4 * _OP_ID_LIMIT
 
 
-class StateManager(Disposal, Feedback, Records):
+class StateManager(Disposal, Feedback, Mending, Records):
     """
     Keeps the state of remediation tasks: each change once, each number to one caller.
 
@@ -126,6 +127,7 @@ class StateManager(Disposal, Feedback, Records):
         """Have the changes recorded as *by*'s; repairs and cleanups are doors of their own."""
         self._by, self._door = by, door
         self._examiner = Examiner(self._store)
+        self._mender = Mender(self._store, clock=self.clock, redact=self._redact)
         self._surgeon = Surgeon(self._store, clock=self.clock, redact=self._redact, by=by)
         cleaning = copy.copy(self)
         cleaning._door = "cleanup"  # noqa: SLF001 - it is of this class

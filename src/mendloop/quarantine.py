@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from mendloop.clock import Clock
-from mendloop.core.errors import DocumentExists, TooLarge
+from mendloop.core.errors import DeserializationError, DocumentExists, TooLarge
 from mendloop.core.names import QUARANTINE
 from mendloop.core.quarantine import (
     Copy,
@@ -47,6 +47,11 @@ class Quarantine:
         """
         Keep a copy of *document*, byte for byte and once, with all that stands beside its body.
 
+        Args:
+            task_id: Whose it is; "" where it is no task's.
+            document: What is copied.
+            reason: Why.
+
         Returns:
             The name of the copy.
         """
@@ -58,7 +63,7 @@ class Quarantine:
             now=self._clock.now(),
         )
         key = copy_key(task_id, document.body, fields)
-        labels = {"task-id": task_id}
+        labels = {"task-id": task_id} if task_id else {}
         with contextlib.suppress(DocumentExists):
             try:
                 await self._store.create(
@@ -78,11 +83,14 @@ class Quarantine:
         Raises:
             ValidationError: No copy of this task can have it.
             StateNotFound: There is none.
+            DeserializationError: It is damaged itself.
         """
         key = key_of_copy(task_id, name)
         document = await self._store.get(QUARANTINE, key)
         if document is None or document.labels.get("task-id", task_id) != task_id:
             raise no_copy(task_id, name)
+        if document.damage:
+            raise DeserializationError(document.damage, task_id=task_id)
         return read_copy(key, document.body, document.fields, is_listed=False)
 
     async def copies(self, task_id: str) -> tuple[Copy, ...]:

@@ -189,7 +189,7 @@ class Surgeon:
             return await self._finish_again(case)
         there = salvage(case, now=now)
         copied = msgspec.structs.replace(
-            case, body=copy.body, fields=copy.fields, is_remembered=False
+            case, body=copy.body, fields=copy.fields, is_remembered=False, damage=""
         )
         salvaged = reinstated(salvage(copied, now=now), case, there, now=now)
         incarnation = salvaged.state.ledger.incarnation

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
 
-from mendloop.core.codec import decode_head, rfc3339
+from mendloop.core.codec import rfc3339
 from mendloop.core.deletion import HOLD_LABEL
 from mendloop.core.errors import (
     DeserializationError,
@@ -25,7 +25,7 @@ from mendloop.core.names import CHUNK, chunk_prefix, owner_of_chunk
 from mendloop.core.quarantine import MADE_AT
 from mendloop.core.sealing import commit_of
 from mendloop.crashpoints import reach
-from mendloop.heads import head_of
+from mendloop.heads import head_of, state_in
 from mendloop.history import SealedHistory
 from mendloop.logbook import Logbook
 from mendloop.stores.paging import documents
@@ -69,7 +69,7 @@ async def remove_chunks(
     # Read after the listing: what that lists was there before this head went, and so is no chunk of
     # a new task of the same id.
     head = await head_of(store, task_id)
-    state = decode_head(task_id, head.body) if head is not None else None
+    state = state_in(task_id, head) if head is not None else None
     if head is None or state is None or not _is_leaving(state):
         return None
     now = logbook.clock.now()
@@ -113,7 +113,7 @@ async def _is_still_there(store: Store, entry: Entry) -> bool:
     """Whether the task was brought back, and not removed by somebody who was quicker."""
     head = await head_of(store, entry.task_id)
     try:
-        state = decode_head(entry.task_id, head.body) if head is not None else None
+        state = state_in(entry.task_id, head) if head is not None else None
     except StateError:
         return True
     return state is not None and state.ledger.incarnation == entry.incarnation
@@ -189,7 +189,7 @@ async def sweep_orphans(
     if head is None:
         raise StateNotFound(task_id=task_id)
     try:
-        state = decode_head(task_id, head.body)
+        state = state_in(task_id, head)
         orphans = await _orphans(store, history, state, chunks)
     except (DeserializationError, ReadOnlyState):
         return 0
@@ -235,7 +235,12 @@ async def is_past_keeping(
     Tell whether something that is only kept for a while was made before *kept_from*.
 
     What does not say when it was made counts from now on. A label `hold` keeps it.
+
+    Raises:
+        DeserializationError: It is damaged, and so may be what it says.
     """
+    if document.damage:
+        raise DeserializationError(document.damage)
     if HOLD_LABEL in document.labels:
         return False
     try:

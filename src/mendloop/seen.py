@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from mendloop.core.codec import decode_head
 from mendloop.core.model import RemediationState
+from mendloop.heads import state_in
 from mendloop.stores.port import Document
 
 __all__ = ["SeenStates"]
@@ -30,7 +30,10 @@ class SeenStates:
         """
         kept = self._decoded.get(task_id)
         if kept is None or kept[0] != document.revision:
-            kept = self._decoded[task_id] = document.revision, decode_head(task_id, document.body)
+            kept = self._decoded[task_id] = (
+                document.revision,
+                state_in(task_id, document),
+            )
             while len(self._decoded) > _KEPT:
                 self._decoded.popitem(last=False)
         return kept[1]

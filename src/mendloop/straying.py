@@ -10,7 +10,7 @@ import msgspec
 
 from mendloop.core.counters import iteration_beside
 from mendloop.core.diagnosis import Case, state_of
-from mendloop.core.errors import ValidationError
+from mendloop.core.errors import DeserializationError, ValidationError
 from mendloop.core.model import RemediationState
 from mendloop.core.names import check_task_id
 from mendloop.core.salvage import fields_of_own, is_own, other_task_in
@@ -52,12 +52,15 @@ async def find_stray(
         head = await head_of(store, check_task_id(other))
     except ValidationError:
         return None  # no task can be called so
-    if head is not None:
+    if head is not None and not head.damage:
         found = _with(case, head.body, head.fields)
         if found is not None:
             return Stray(found, ())
     for listed in await quarantine.copies(other):
-        copy = await quarantine.find(other, listed.name)
+        try:
+            copy = await quarantine.find(other, listed.name)
+        except DeserializationError:
+            continue  # what is left of a damaged copy is nobody's state
         found = _with(case, copy.body, copy.fields)
         if found is not None:
             is_last = _is_set_aside_since(case, other, head, copy.name)
@@ -67,7 +70,7 @@ async def find_stray(
 
 def _with(case: Case, body: bytes, fields: Mapping[str, str]) -> Case | None:
     """The task with this head, where it is the task's own."""
-    found = msgspec.structs.replace(case, body=body, fields=fields)
+    found = msgspec.structs.replace(case, body=body, fields=fields, damage="")
     state = state_of(found)
     if not isinstance(state, RemediationState) or not is_own(case, state.ledger.incarnation):
         return None

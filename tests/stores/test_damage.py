@@ -77,11 +77,18 @@ async def test_no_flipped_bit_is_read_as_sound(tmp_path: Path, is_soak: bool) ->
         except (StoreCorrupt, StoreTooNew):
             detected += 1
         else:
-            if not list(made.values()) == read == listed:
+            are_equal = [
+                _is_equal_or_says(made[key], one) for key, one in zip(made, read, strict=True)
+            ]
+            if not all(are_equal) or read != listed:
                 silent.append((byte, bit))
         damaged.unlink()
     assert [] == silent
     assert detected > 0
+
+
+def _is_equal_or_says(made: Document, read: Document | None) -> bool:
+    return read == made or (read is not None and bool(read.damage))
 
 
 async def test_write_to_a_damaged_store_invents_nothing(tmp_path: Path) -> None:

@@ -295,7 +295,12 @@ class Verdict(StrEnum):
 
 
 def judge(
-    task_id: str, given: bytes, stored: bytes | None, *, is_damage_replaced: bool = False
+    task_id: str,
+    given: bytes,
+    stored: bytes | None,
+    *,
+    damage: str = "",
+    is_damage_replaced: bool = False,
 ) -> Verdict:
     """
     Decide what becomes of the head *given* where *stored* is.
@@ -304,6 +309,7 @@ def judge(
         task_id: The task.
         given: The head in the bundle.
         stored: The head in the store, or None.
+        damage: Why *stored* is not what was written, as the store says; or "".
         is_damage_replaced: Whether *given* takes the place of a damaged head, where it is sound.
 
     Raises:
@@ -312,12 +318,12 @@ def judge(
     """
     if stored is None:
         return Verdict.CREATED
-    if stored in {given, without_holder(task_id, given)}:
+    if not damage and stored in {given, without_holder(task_id, given)}:
         return Verdict.PRESENT
     theirs: RemediationState | None = None
     try:
         theirs = decode_head(task_id, given)
-        ours = decode_head(task_id, stored)
+        ours = decode_head(task_id, stored, damage=damage)
     except StateError as error:
         is_damaged = theirs is not None and isinstance(error, DeserializationError)
         if is_damaged and is_damage_replaced:

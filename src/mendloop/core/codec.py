@@ -159,18 +159,18 @@ def decode_member(cls: type[Carrying], name: str, raw: bytes) -> Any:
         raise DeserializationError(f"not a {name}: {error}") from error
 
 
-def decode_head(task_id: str, raw: bytes) -> RemediationState:
+def decode_head(task_id: str, raw: bytes, *, damage: str = "") -> RemediationState:
     """
-    Decode the ``state.json`` of a task.
+    Decode the ``state.json`` of a task; *damage* tells why a store says that it is none.
 
     Raises:
-        DeserializationError: These bytes are no state, or that of another task.
+        DeserializationError: These bytes are no state, that of another task, or damaged.
         ReadOnlyState: A newer version wrote it.
     """
-    if not raw:
+    if damage or not raw:
+        why = damage or "its state.json is missing or empty"
         raise DeserializationError(
-            f"the state of task {task_id} cannot be read: its state.json is missing or empty",
-            task_id=task_id,
+            f"the state of task {task_id} cannot be read: {why}", task_id=task_id
         )
     try:
         state = decode_state(raw)

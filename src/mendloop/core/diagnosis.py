@@ -73,6 +73,7 @@ class SymptomKind(StrEnum):
     MISNAMED = "misnamed"
     ABANDONED = "abandoned"
     LEAVING = "leaving"
+    DAMAGED_ROW = "damaged-row"
 
 
 class Symptom(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +129,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         obstacle: Why the store takes no write over the head, or "".
         facts: Its sealed documents.
         is_remembered: Whether the head was deleted, and *body* is what the store still knows of it.
+        damage: Why what is left of the head is not what was written, as the store says; or "".
     """
 
     task_id: str
@@ -136,6 +138,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     obstacle: str = ""
     facts: tuple[Facts, ...] = ()
     is_remembered: bool = False
+    damage: str = ""
 
 
 def state_of(case: Case) -> RemediationState | StateError | None:
@@ -143,7 +146,7 @@ def state_of(case: Case) -> RemediationState | StateError | None:
     if case.body is None:
         return None
     try:
-        return decode_head(case.task_id, case.body)
+        return decode_head(case.task_id, case.body, damage=case.damage)
     except StateError as error:
         return error
 

@@ -80,10 +80,19 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     refs: tuple[ChunkRef, ...] = ()
 
 
-def facts_of(task_id: str, key: str, body: bytes) -> Facts:
-    """Read what a document says; one that is damaged says so, and what is whole in it."""
+def facts_of(task_id: str, key: str, body: bytes, *, damage: str = "") -> Facts:
+    """
+    Read what a document says; one that is damaged says so, and what is whole in it.
+
+    Args:
+        task_id: The task.
+        key: It is stored under it.
+        body: Its bytes.
+        damage: Why it is not as it was written, as the store says; "" where it is.
+    """
     digest = hashlib.sha256(body).hexdigest()
     problem = "" if key.endswith(digest[:16]) else "its bytes are not those that it was named by"
+    problem = damage or problem
     facts = Facts(key=key, digest=digest, problem=problem)
     replace = msgspec.structs.replace
     if not is_packed(body):

@@ -167,20 +167,33 @@ def encode_entry(entry: Entry) -> bytes:
     return msgspec.json.encode(entry)
 
 
-def read_entry(task_id: str, key: str, body: bytes, made_at: datetime) -> Entry:
-    """Read an entry; where it is damaged, say so with what is known of it beside."""
-    try:
-        return msgspec.json.decode(body, type=Entry)
-    except msgspec.MsgspecError as error:
-        return Entry(
-            do=UNREADABLE,
-            task_id=task_id,
-            at=made_at,
-            by="",
-            door="",
-            op_id=key.rpartition(".")[2],
-            why=f"this entry cannot be read: {error}",
-        )
+def read_entry(
+    task_id: str, key: str, body: bytes, made_at: datetime, *, damage: str = ""
+) -> Entry:
+    """
+    Read an entry; where it is damaged, say so with what is known of it beside.
+
+    Args:
+        task_id: The task.
+        key: It is stored under it.
+        body: Its bytes.
+        made_at: When, as it says beside them.
+        damage: Why they are not what was written, as the store says; or "".
+    """
+    if not damage:
+        try:
+            return msgspec.json.decode(body, type=Entry)
+        except msgspec.MsgspecError as error:
+            damage = str(error)
+    return Entry(
+        do=UNREADABLE,
+        task_id=task_id,
+        at=made_at,
+        by="",
+        door="",
+        op_id=key.rpartition(".")[2],
+        why=f"this entry cannot be read: {damage}",
+    )
 
 
 def _ledger_in(task_id: str, body: bytes | None) -> Ledger | None:

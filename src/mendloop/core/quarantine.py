@@ -104,9 +104,14 @@ def short_fields(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def copy_key(task_id: str, body: bytes, fields: Mapping[str, str]) -> str:
-    """The key of a copy: what is the same, the body and all beside it, is kept once."""
+    """
+    The key of a copy: what is the same, the body and all beside it, is kept once.
+
+    Of what is no task's the *task_id* is "".
+    """
     digest = hashlib.sha256(body + fields.get(_BESIDE, "").encode()).hexdigest()
-    return f"task-{task_id}-quarantine-{digest[:16]}"
+    owner = f"task-{task_id}" if task_id else "no-task"
+    return f"{owner}-quarantine-{digest[:16]}"
 
 
 def copy_name(key: str) -> str:

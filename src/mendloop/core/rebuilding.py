@@ -209,7 +209,8 @@ def rebuild(
         return Rebuilt(_on_its_chain(state, {}), (), salvaged.lost, missing)
     if heap.is_ahead:
         state = _numbered_as_they_came(state)
-    if heap.is_ahead or not isinstance(salvaged.state.mendloop, Ledger):
+    is_lease_in_doubt = bool(case.damage) or not isinstance(salvaged.state.mendloop, Ledger)
+    if heap.is_ahead or is_lease_in_doubt:
         state = with_lease_beyond(state, now)
     before = state.ledger
     latest = _latest(before.commits, before.commit)

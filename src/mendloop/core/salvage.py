@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from mendloop.core.carrying import Carrying
-from mendloop.core.codec import decode_head, decode_member, decode_part, encode_state
+from mendloop.core.codec import decode_head, decode_member, decode_part, digest, encode_state
 from mendloop.core.counters import iteration_beside
 from mendloop.core.diagnosis import Case, state_of
 from mendloop.core.errors import DeserializationError, ReadOnlyState, StateError
@@ -39,6 +39,8 @@ _FIELDS = tuple(name for name in RemediationState.__struct_fields__ if name != "
 _LEDGER_FIELDS = tuple(name for name in Ledger.__struct_fields__ if name != "extra")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _SCHEMA = re.compile(r'"(?:schema|min_writer)"\s*:\s*([0-9]{1,6})')
+
+_IN_DOUBT = "a part of its state, which can be read and is not what was written"
 
 _replace = msgspec.structs.replace
 _Members = dict[str, list[Scrap]]
@@ -64,11 +66,12 @@ def salvage(case: Case, *, now: datetime) -> Salvaged:
     Raises:
         ReadOnlyState: A newer version wrote it.
     """
-    state = state_of(case)
+    state = state_of(_replace(case, damage=""))
     if isinstance(state, ReadOnlyState):
         raise state
     if isinstance(state, RemediationState):
-        return Salvaged(_with_counter(state, case, []), ())
+        is_sound = not case.damage or _is_as_committed(state)
+        return Salvaged(_with_counter(state, case, []), () if is_sound else (_IN_DOUBT,))
     if _incarnations(case) and other_task_in(case, now=now):
         case = _replace(case, body=None, fields=fields_of_own(case))
     lost: list[str] = []
@@ -119,6 +122,11 @@ def _incarnations(case: Case) -> frozenset[str]:
 
 def _members_of(case: Case) -> _Members:
     return members((case.body or b"").decode(errors="replace"), _FIELDS)
+
+
+def _is_as_committed(state: RemediationState) -> bool:
+    commits = state.ledger.commits
+    return bool(commits) and commits[-1].digest == digest(state)
 
 
 def _refuse_newer(case: Case, found: _Members) -> None:

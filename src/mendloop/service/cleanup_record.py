@@ -62,7 +62,7 @@ class CleanupRecord:
         return await self._write(found, msgspec.structs.replace(cleanups, succeeded_at=now))
 
     def _cleanups(self, found: Document | None) -> Cleanups:
-        if found is not None:
+        if found is not None and not found.damage:
             try:
                 return msgspec.json.decode(found.body, type=Cleanups)
             except (ValueError, RecursionError):
@@ -74,7 +74,7 @@ class CleanupRecord:
         try:
             if found is None:
                 await self._store.create(CLEANUP, _KEY, body)
-            elif found.body != body:
+            elif found.damage or found.body != body:
                 await self._store.replace(found, body)
         except (DocumentExists, RevisionConflict):
             pass  # another service was quicker

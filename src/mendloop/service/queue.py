@@ -26,6 +26,8 @@ from mendloop.core.errors import (
     ValidationError,
 )
 from mendloop.core.names import QUEUE
+from mendloop.core.text import redact_secrets
+from mendloop.quarantine import Quarantine
 from mendloop.service.traces import current_trace
 from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Store
@@ -100,6 +102,7 @@ class DeliveryQueue:
         self._store = store
         self._later = later
         self._clock = clock
+        self._quarantine = Quarantine(later, clock=clock, redact=redact_secrets)
         self._name = secrets.token_hex(4)
         self._count = 0
         self._waiting: deque[_Waiting] = deque()
@@ -189,6 +192,18 @@ class DeliveryQueue:
             return Batch(document, left)
         except RevisionConflict:
             return None
+
+    async def set_aside(self, document: Document) -> str:
+        """
+        Let go of a document that the store says is damaged; returns the name of the copy that is kept.
+
+        Raises:
+            StateError: Try again later.
+        """
+        copy = await self._quarantine.set_aside("", document, reason=document.damage)
+        with contextlib.suppress(RevisionConflict):
+            await self._later.delete(document)
+        return copy
 
     async def close(self) -> None:
         """Wait until all that was put is stored, or refused. Idempotent."""

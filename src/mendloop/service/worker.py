@@ -161,6 +161,9 @@ class Worker:
         count, oldest = 0, None
         there: set[str] = set()
         async for document in self._queue.stored():
+            if document.damage:
+                await self._let_go(document)
+                continue
             there.add(document.key)
             oldest = oldest or queued_at(document)
             batch = read_batch(document)
@@ -173,6 +176,17 @@ class Worker:
         self._seen = {key: seen for key, seen in self._seen.items() if key in there}
         self._metrics.queue_items.set(count)
         self._oldest_at = oldest
+
+    async def _let_go(self, document: Document) -> None:
+        """Keep a copy of a document whose items are not as they came: who sent them is to do so again."""
+        copy = await self._queue.set_aside(document)
+        self._metrics.processed.labels("unknown", "damaged").inc()
+        _log.error(
+            "the queued document %s is damaged, and a copy is kept as %s: %s",
+            document.key,
+            copy,
+            document.damage,
+        )
 
     def _oldest_age_seconds(self) -> float:
         if self._oldest_at is None:

@@ -46,10 +46,12 @@ class StoredLeases:
 
 
 def _held(document: Document) -> Held:
-    try:
-        record = msgspec.json.decode(document.body, type=LeaseRecord)
-    except (ValueError, RecursionError) as error:
-        # Who holds it cannot write over it either: whoever comes first makes it anew.
-        _log.warning("the lease %s is damaged, and free to be taken: %s", document.key, error)
-        record = _FREE
-    return Held(record, document)
+    damage = document.damage
+    if not damage:
+        try:
+            return Held(msgspec.json.decode(document.body, type=LeaseRecord), document)
+        except (ValueError, RecursionError) as error:
+            damage = str(error)
+    # Who holds it cannot write over it either: whoever comes first makes it anew.
+    _log.warning("the lease %s is damaged, and free to be taken: %s", document.key, damage)
+    return Held(_FREE, document)

@@ -31,6 +31,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         labels: A few small texts that `Store.list` can select by.
         obstacle: Why no write goes into it as it stands, and what to do about it; "" where one does.
         blobs: Binary values that others keep beside the payload; no write changes them.
+        damage: Why it is not as it was written, or "" where it is. Body, fields, labels and blobs are
+            then what is left of it, for a copy and a repair alone; its labels are those that a
+            listing goes by. A write is refused but to who has read it so.
     """
 
     kind: str
@@ -41,6 +44,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str]
     obstacle: str = ""
     blobs: Mapping[str, bytes] = {}
+    damage: str = ""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

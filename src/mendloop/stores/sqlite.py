@@ -21,6 +21,7 @@ from mendloop.stores import grammar
 from mendloop.stores import sqlite_rows as rows
 from mendloop.stores.cursor import read_cursor, write_cursor
 from mendloop.stores.port import Document, Page, Room, Seen
+from mendloop.stores.sqlite_damaged import row_revision
 from mendloop.stores.sqlite_errors import from_os
 from mendloop.stores.sqlite_session import Session, Worker
 from mendloop.stores.sqlite_writes import SharedWrites
@@ -173,7 +174,7 @@ class SqliteStore:
                 continue
             document = await self._read(partial(rows.find, kind=kind, key=key))
             if document is not None:
-                known[key] = document.revision
+                known[key] = row_revision(document)
                 yield Seen(key=key, document=document)
             elif known.pop(key, None) is not None:
                 yield Seen(key=key, document=None)

@@ -1,12 +1,15 @@
 """
 Documents as rows: the statements, and the digests that tell a damaged row from a sound one.
 
+A damaged row is read like any other, and says so: it stands in the way of no other.
+
 Every function here runs inside a transaction that its caller has begun, except that a read of one
 statement needs none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,6 +19,7 @@ import msgspec
 
 from mendloop.core.errors import DocumentExists, RevisionConflict, StoreCorrupt
 from mendloop.stores.port import Document
+from mendloop.stores.sqlite_damaged import damaged_document
 
 __all__ = [
     "LONGEST_BODY_BYTES",
@@ -39,11 +43,13 @@ _PAGE_BYTES = 16 * 1024 * 1024
 LONGEST_BODY_BYTES = 1_000_000_000
 """SQLite takes no longer value (https://sqlite.org/limits.html, 1)."""
 
-_FIND = """
-    SELECT key, revision, digest, fields, labels, body FROM document WHERE kind = ? AND key = ?
+_COLUMNS = """
+    d.key, d.revision, d.digest, CAST(d.fields AS BLOB), CAST(d.labels AS BLOB), d.body
 """
-_FIND_TEXTS = "SELECT revision, fields, labels FROM document WHERE kind = ? AND key = ?"
-_FIND_HEAD = "SELECT revision, labels FROM document WHERE kind = ? AND key = ?"
+"""Texts as bytes: those of a damaged row need not be UTF-8."""
+
+_FIND = f"SELECT {_COLUMNS} FROM document AS d WHERE kind = ? AND key = ?"  # noqa: S608 - a constant
+_IS_THERE = "SELECT 1 FROM document WHERE kind = ? AND key = ?"
 _REVISIONS = "SELECT key, revision FROM document WHERE kind = ? ORDER BY key"
 _NEIGHBOURS = """
     SELECT near.kind, near.key, document.name_digest FROM (
@@ -106,7 +112,7 @@ def insert(connection: apsw.Connection, kind: str, key: str, content: Content) -
     Raises:
         DocumentExists: The key is taken.
     """
-    if _find_head(connection, kind, key) is not None:
+    if connection.execute(_IS_THERE, (kind, key)).get is not None:
         raise DocumentExists(f"there is a {kind} {key!r} already")
     _check_absence(connection, kind, key)
     name_digest = _name_digest(kind, key)
@@ -143,15 +149,10 @@ def overwrite(
         RevisionConflict: It moved or is gone.
     """
     kind, key = document.kind, document.key
-    row = connection.execute(_FIND_TEXTS, (kind, key)).get
-    _check_newest(document, row[0] if row else None)
-    stored = document
-    if (_decode(row[1]), _decode(row[2])) != (dict(document.fields), dict(document.labels)):
-        # What stays gets a new digest and must be sound; it was not read, or is damaged.
-        stored = _document(connection, kind, connection.execute(_FIND, (kind, key)).get)
+    stored = _newest(connection, document)
     content = Content(body, _merged(stored.fields, fields), _merged(stored.labels, labels))
     revision = _next_revision(connection, 0)
-    if revision <= int(document.revision):
+    if not stored.damage and revision <= int(stored.revision):
         raise _damage(connection, "the revision counter")
     connection.execute(
         _UPDATE,
@@ -169,11 +170,10 @@ def remove(connection: apsw.Connection, document: Document) -> None:
         RevisionConflict: It moved or is gone.
     """
     kind, key = document.kind, document.key
-    row = _find_head(connection, kind, key)
-    _check_newest(document, row[0] if row else None)
+    stored = _newest(connection, document)
     _next_revision(connection, -_name_digest(kind, key))
     connection.execute(_DELETE, (kind, key))
-    _relabel(connection, kind, key, _decode(row[1] if row else "{}"), {})
+    _relabel(connection, kind, key, stored.labels, {})
 
 
 def select(connection: apsw.Connection, selection: Selection) -> tuple[list[Document], bool]:
@@ -241,24 +241,23 @@ def _listing(selection: Selection) -> tuple[str, tuple[str | bytes | int, ...]]:
     values.extend((selection.kind, selection.after, selection.limit + 1))
     # Only names and operators of this module are put into the text.
     statement = (
-        "SELECT d.key, d.revision, d.digest, d.fields, d.labels, d.body"  # noqa: S608 - see above
+        f"SELECT {_COLUMNS}"  # noqa: S608 - see above
         f" FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {ordered}.key LIMIT ?"
     )
     return statement, tuple(values)
 
 
-def _check_newest(document: Document, revision: int | None) -> None:
-    if revision is None or str(revision) != document.revision:
-        found = "gone" if revision is None else f"at revision {revision}"
+def _newest(connection: apsw.Connection, document: Document) -> Document:
+    """Read what is to be written over: a row that was damaged since it was read has moved."""
+    row = connection.execute(_FIND, (document.kind, document.key)).get
+    stored = None if row is None else _document(connection, document.kind, row)
+    if stored is None or stored.revision != document.revision:
+        found = "gone" if stored is None else f"at revision {stored.revision}"
         raise RevisionConflict(
             f"{document.kind} {document.key!r} was read at revision {document.revision}"
             f" and is {found}"
         )
-
-
-def _find_head(connection: apsw.Connection, kind: str, key: str) -> tuple[int, str] | None:
-    row: tuple[int, str] | None = connection.execute(_FIND_HEAD, (kind, key)).get
-    return row
+    return stored
 
 
 def _next_revision(connection: apsw.Connection, names_change: int) -> int:
@@ -287,18 +286,19 @@ def _relabel(
 
 def _document(connection: apsw.Connection, kind: str, row: tuple[object, ...]) -> Document:
     key, revision, digest, fields, labels, body = row
-    if not (
-        isinstance(key, str)
-        and isinstance(revision, int)
-        and isinstance(fields, str)
-        and isinstance(labels, str)
+    if not isinstance(key, str):
+        raise _damage(connection, f"{kind} {key!r}")
+    if (
+        isinstance(revision, int)
+        and isinstance(fields, bytes)
+        and isinstance(labels, bytes)
         and isinstance(body, bytes)
     ):
-        raise _damage(connection, f"{kind} {key!r}")
-    content = Content(body, fields, labels)
-    if digest != _digest(kind, key, revision, content):
-        raise _damage(connection, f"{kind} {key!r}")
-    return _as_document(kind, key, revision, content)
+        with contextlib.suppress(UnicodeDecodeError):
+            content = Content(body, fields.decode(), labels.decode())
+            if digest == _digest(kind, key, revision, content):
+                return _as_document(kind, key, revision, content)
+    return damaged_document(connection, kind, key, row[1:])
 
 
 def _as_document(kind: str, key: str, revision: int, content: Content) -> Document:

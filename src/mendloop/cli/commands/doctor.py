@@ -32,6 +32,7 @@ def doctor(session: Session, task_ids: tuple[str, ...], *, repair: bool, dry_run
     """
     Tell what is wrong with the stored state of tasks, of all if none is named; --repair repairs it.
 
+    Where none is named, damaged rows of a SQLite file that are of no task's state are told and mended too.
     The exit code is 0 where all is well or was repaired with nothing lost, and 17 where something
     is wrong or was lost. A repair lowers no counter and keeps what was damaged.
     """
@@ -58,6 +59,8 @@ async def _examined(
 ) -> AsyncGenerator[dict[str, Any], None]:
     if not task_ids:
         async for diagnosis in manager.validate_all():
+            yield await _row(manager, diagnosis)
+        async for diagnosis in manager.validate_rows():
             yield await _row(manager, diagnosis)
     for task_id in task_ids:
         yield await _row(manager, await manager.validate_state(task_id))
@@ -94,8 +97,9 @@ async def _repaired(
 
     if not row["is_repairable"]:
         return row
+    repair = manager.mend_row if _is_of_no_task(row) else manager.recover_state
     try:
-        recovery: Recovery = await manager.recover_state(row["task_id"], is_dry_run=is_dry_run)
+        recovery: Recovery = await repair(row["task_id"], is_dry_run=is_dry_run)
     except StateError as error:
         return row | {"problem": str(error)}
     told = {"is_repaired": recovery.is_changed, "iteration": recovery.iteration}
@@ -103,6 +107,12 @@ async def _repaired(
         return row | told | {"would_repair": recovery.repaired, "would_lose": recovery.lost}
     kept = {"lost": recovery.lost, "quarantined": recovery.quarantined}
     return row | told | kept | {"is_sound": True}
+
+
+def _is_of_no_task(row: dict[str, Any]) -> bool:
+    from mendloop.core.diagnosis import SymptomKind
+
+    return any(symptom.kind is SymptomKind.DAMAGED_ROW for symptom in row["symptoms"])
 
 
 def _is_well(row: dict[str, Any]) -> bool:
@@ -131,13 +141,14 @@ def _show(session: Session, rows: list[dict[str, Any]], *, is_repair: bool) -> N
 def _outcome_of(row: dict[str, Any]) -> Iterator[str]:
     """Say what came of the repair of a task, or would come of it."""
     task_id = row["task_id"]
+    at = "" if _is_of_no_task(row) else f", at iteration {row.get('iteration')}"
     if "problem" in row:
         yield f"{task_id} is not repaired: {row['problem']}"
     if row.get("would_repair"):
         lost = "; ".join(row["would_lose"]) or "nothing"
-        yield f"{task_id} would be repaired, at iteration {row['iteration']}; would be lost: {lost}"
+        yield f"{task_id} would be repaired{at}; would be lost: {lost}"
     if row.get("is_repaired"):
         lost = "; ".join(row["lost"]) or "nothing"
-        yield f"{task_id} is repaired, at iteration {row['iteration']}; lost: {lost}"
+        yield f"{task_id} is repaired{at}; lost: {lost}"
         for name in row["quarantined"]:
             yield f"a copy of what was damaged is kept as {name}"
