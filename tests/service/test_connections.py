@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from github_payloads import issue_comment
+from github_payloads import MARKED, issue_comment
 from hook_sender import headers_of, hook
 from served import Replica, Served, get_json
 
@@ -17,6 +17,8 @@ _FINDING = {"severity": "High", "issue_type": "Bug", "description": "an empty na
 _POST = {"task_id": "1", "findings": [_FINDING]}
 _PLACES = 384
 _HEAD_SECONDS = 10
+_LARGEST = 8_000_000
+_MORE_THAN_FIT = 16
 _ASKED = b"POST /v1/github HTTP/1.1\r\nHost: x\r\n"
 _SILENT = {
     "before a request": b"",
@@ -125,3 +127,24 @@ def test_what_is_compressed_is_refused_however_that_is_said(served: Served) -> N
         with _connected(replica, sent) as connection:
             assert b"415" in _until_ended(connection).splitlines()[0]
     assert 200 == get_json(f"{replica.admin}/readyz")[0]
+
+
+@pytest.mark.parametrize("served", ["sqlite"], indirect=True)
+def test_bodies_that_do_not_end_hold_up_none_that_does(served: Served) -> None:
+    """Of more than fits at once those that came first are refused as slow; whoever sends at once is let in."""
+    replica = served.start()
+    replica.wait_until_ready()
+    half = _LARGEST // 2
+    begun = _ASKED + f"Content-Length: {_LARGEST}\r\n\r\n".encode() + b"x" * half
+    large = hook("issue_comment", issue_comment(body=f"{MARKED}{'a long story ' * 50_000}"))
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(_connected(replica, begun)) for _ in range(_MORE_THAN_FIT)]
+        begun_seconds = time.monotonic()
+        headers = headers_of(large, served.secret)
+        told = get_json(f"{replica.intake}/v1/github", large.body, headers)
+        assert (202, "queued") == (told[0], told[1]["result"])
+        assert time.monotonic() - begun_seconds < _HEAD_SECONDS / 2
+        assert b"408" in held[0].recv(65_536).splitlines()[0]
+        assert time.monotonic() - begun_seconds < _HEAD_SECONDS / 2
+        held[-1].sendall(b"x" * (_LARGEST - half))
+        assert b"401" in held[-1].recv(65_536).splitlines()[0]

@@ -8,8 +8,7 @@ from aiohttp import web
 
 __all__ = ["BodyReader", "Refusal"]
 
-_SMALL_BYTES = 256 * 1024
-_LARGE_AT_ONCE = 4
+_HELD_MOST_BYTES = 48 * 1024 * 1024
 
 
 class Refusal(Exception):
@@ -31,7 +30,12 @@ class Refusal(Exception):
 
 
 class BodyReader:
-    """Reads bodies; of large ones only a few at once, so that memory stays bounded."""
+    """
+    Reads bodies, of which there is no more at once than fits in memory.
+
+    Where more comes, the one that has been coming for longest counts as slow: who sends without an end
+    holds up nobody who sends at once.
+    """
 
     def __init__(self, *, limit_bytes: int, patience_seconds: float) -> None:
         """
@@ -43,7 +47,7 @@ class BodyReader:
         """
         self._limit_bytes = limit_bytes
         self._patience_seconds = patience_seconds
-        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._held_bytes: dict[asyncio.Timeout, int] = {}
 
     async def read(self, request: web.Request) -> bytes:
         """
@@ -58,23 +62,34 @@ class BodyReader:
         if length is not None and length > self._limit_bytes:
             raise self._too_large()
         try:
-            async with asyncio.timeout(self._patience_seconds):
-                if length is not None and length <= _SMALL_BYTES:
-                    return await self._read(request)
-                async with self._large:
-                    return await self._read(request)
+            async with asyncio.timeout(self._patience_seconds) as patience:
+                return await self._read(request, patience)
         except TimeoutError as error:
             raise Refusal(408, "slow", "the body did not come in time") from error
         except (web.HTTPException, OSError, ValueError) as error:
             raise Refusal(400, "cut", "the body was not sent whole") from error
 
-    async def _read(self, request: web.Request) -> bytes:
+    async def _read(self, request: web.Request, patience: asyncio.Timeout) -> bytes:
         pieces = bytearray()
-        async for piece in request.content.iter_any():
-            pieces += piece
-            if len(pieces) > self._limit_bytes:
-                raise self._too_large()
+        self._held_bytes[patience] = 0
+        try:
+            async for piece in request.content.iter_any():
+                pieces += piece
+                if len(pieces) > self._limit_bytes:
+                    raise self._too_large()
+                if patience in self._held_bytes:
+                    self._held_bytes[patience] = len(pieces)
+                    self._make_room()
+        finally:
+            self._held_bytes.pop(patience, None)
         return bytes(pieces)
+
+    def _make_room(self) -> None:
+        """Have no patience any more with those that have been coming for longest."""
+        while sum(self._held_bytes.values()) > _HELD_MOST_BYTES:
+            longest = next(iter(self._held_bytes))
+            del self._held_bytes[longest]
+            longest.reschedule(0)
 
     def _too_large(self) -> Refusal:
         return Refusal(413, "oversized", f"the body has more than {self._limit_bytes} bytes")
