@@ -32,7 +32,7 @@ from mendloop.core.errors import (
     ValidationError,
 )
 from mendloop.core.logbook import import_entry
-from mendloop.core.names import HEAD, check_task_id, head_name
+from mendloop.core.names import CHUNK, HEAD, QUARANTINE, check_task_id, head_name
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
 from mendloop.logbook import Logbook
@@ -52,6 +52,10 @@ _OF_ONE_TASK = (
     ValidationError,
 )
 """What is wrong with one task and leaves the others as they are."""
+
+
+_KINDS = frozenset({HEAD, CHUNK, QUARANTINE})
+"""What belongs to a task; nothing else is in a bundle."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -284,5 +288,6 @@ def _check(packed: Packed, reader: LineReader) -> None:
     except ValidationError as error:
         raise reader.damaged(str(error)) from error
     is_head = packed.key == head_name(packed.task)
-    if is_head != (packed.kind == HEAD) or not packed.key.startswith(f"task-{packed.task}-"):
+    is_named_so = packed.key.startswith(f"task-{packed.task}-")
+    if packed.kind not in _KINDS or is_head != (packed.kind == HEAD) or not is_named_so:
         raise reader.damaged(f"the {packed.kind} {packed.key} is none of task {packed.task}")

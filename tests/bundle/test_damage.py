@@ -9,9 +9,11 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from porter import Porter, documents
+from porter import NOW, Porter, documents
 
+from mendloop.core.bundle import BUNDLE_FORMAT, BundleLines, Header
 from mendloop.core.errors import BundleDamaged, ValidationError
+from mendloop.core.names import AUDIT, CHUNK, HEAD, QUEUE, head_name
 from mendloop.stores.port import Store
 
 OpenStore = Callable[[str], Awaitable[Store]]
@@ -115,6 +117,44 @@ async def test_a_bundle_of_a_newer_format_is_refused(
     newer = re.sub(rb'"sha256":"[0-9a-f]+"', b'"sha256":"' + digest + b'"', header) + b"\n"
     with pytest.raises(ValidationError, match="upgrade"):
         await porter.import_(await open_store("other"), newer)
+
+
+async def test_an_end_that_counts_otherwise_is_refused(
+    open_store: OpenStore, porter: Porter, bundle: bytes
+) -> None:
+    """A last line that is sound in itself, and says that there were more documents."""
+    *lines, last = bundle.splitlines(keepends=True)
+    count = len(lines) - 1
+    before = last[last.index(b'"trailer":') + 10 : -2]
+    content = before.replace(b'"documents":%d' % count, b'"documents":%d' % (count + 1))
+    digests = [hashlib.sha256(part).hexdigest().encode() for part in (before, content)]
+    other = last.replace(before, content).replace(*digests)
+    refusal = await refused(await open_store("other"), porter, b"".join([*lines, other]))
+
+    assert f"{count} documents are left of {count + 1}" in str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "key"),
+    [
+        ("a", HEAD, head_name("b")),
+        ("a", CHUNK, head_name("a")),
+        ("a", HEAD, "task-a-history-0123456789abcdef-0000000001-0123456789abcdef"),
+        ("a", CHUNK, "task-b-history-0123456789abcdef-0000000001-0123456789abcdef"),
+        ("A", HEAD, head_name("A")),
+        ("a", QUEUE, "task-a-x"),
+        ("a", AUDIT, "task-a-x"),
+    ],
+)
+async def test_what_no_export_writes_is_refused(
+    open_store: OpenStore, porter: Porter, task: str, kind: str, key: str
+) -> None:
+    """A document of another task, or of a kind or name that none has, though each line is sound."""
+    lines = BundleLines()
+    header = Header(bundle=BUNDLE_FORMAT, written_at=NOW, written_by="0", source="x", tasks=1)
+    made = [lines.header(header), lines.document(task, kind, key, b"{}"), lines.trailer()]
+
+    assert 2 == (await refused(await open_store("other"), porter, b"".join(made))).line
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 9, 18, 100])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from faulty_store import FULL, FaultyStore, in_turn
+from faulty_store import DOWN, FULL, Fault, FaultyStore, in_turn
+from logbooks import logbook_of
 from passing_store import PassingStore
 from porter import Porter, documents, kinds
 from states import entry, holder, state
@@ -15,11 +17,19 @@ from states import entry, holder, state
 from mendloop.core import commands
 from mendloop.core.bundle import Verdict
 from mendloop.core.codec import decode_head, encode_state
-from mendloop.core.errors import LeaseHeld, StateExists, StateNotFound, StoreFull
+from mendloop.core.errors import (
+    BeingDeleted,
+    LeaseHeld,
+    StateExists,
+    StateNotFound,
+    StoreFull,
+    StoreUnavailable,
+)
 from mendloop.core.model import FeedbackEntry, Settings
-from mendloop.core.names import CHUNK, HEAD, QUARANTINE, head_name
+from mendloop.core.names import AUDIT, CHUNK, HEAD, QUARANTINE, head_name
 from mendloop.core.quarantine import copy_key
 from mendloop.exporting import Exporter
+from mendloop.importing import Importer
 from mendloop.manager import StateManager
 from mendloop.stores.port import Store
 
@@ -160,6 +170,74 @@ async def test_newer_or_other_state_is_not_overwritten(
     assert "job-0" in str(outcomes[0].error)
     assert [None, Verdict.CREATED] == [outcome.verdict for outcome in outcomes]
     assert before == await other.get(HEAD, head_name("job-0"))
+
+
+async def test_a_newer_state_is_told_before_anything_is_written(
+    open_store: OpenStore, porter: Porter
+) -> None:
+    """Who checks a bundle is told which task is ahead of it, and by which commits."""
+    one, other = await open_store("one"), await open_store("other")
+    await porter.fill(one, 2)
+    bundle = await porter.export(one)
+    await porter.import_(other, bundle)
+    async with StateManager(other) as manager:
+        await manager.append_feedback("job-0", entry("later"))
+        ahead = (await manager.require_state("job-0")).ledger.commit
+    refused = await Importer(other, logbook_of(other, "import")).check(io.BytesIO(bundle))
+
+    assert ["job-0"] == list(refused)
+    told = f"is newer: it is at commit {ahead}, the bundle at {ahead - 1}"
+    assert told in str(refused["job-0"])
+
+
+async def test_a_document_of_that_name_with_other_bytes_is_not_taken_for_it(
+    open_store: OpenStore, porter: Porter
+) -> None:
+    """Its task is refused by that name and stays away; the document that is there stays, and the other task comes."""
+    one, other = await open_store("one"), await open_store("other")
+    await porter.fill(one, 2)
+    labels = {"task-id": "job-1"}
+    chunk = (await one.list(CHUNK, labels=labels)).documents[0]
+    await other.create(CHUNK, chunk.key, b"other bytes", labels=labels)
+    [sound, odd] = await porter.import_(other, await porter.export(one))
+    there = await other.get(CHUNK, chunk.key)
+
+    assert (Verdict.CREATED, None) == (sound.verdict, odd.verdict)
+    assert isinstance(odd.error, StateExists)
+    assert chunk.key in str(odd.error)
+    assert there is not None
+    assert b"other bytes" == there.body
+    assert await other.get(HEAD, head_name("job-1")) is None
+
+
+async def test_no_task_comes_that_could_not_be_told(open_store: OpenStore, porter: Porter) -> None:
+    """Where the log does not take the entry, the task is not there; the same import again brings it."""
+    one, inner = await open_store("one"), await open_store("other")
+    await porter.fill(one, 1)
+    bundle = await porter.export(one)
+    with pytest.raises(StoreUnavailable):
+        await porter.import_(FaultyStore(inner, in_turn([DOWN], kind=AUDIT)), bundle)
+    assert await inner.get(HEAD, head_name("job-0")) is None
+    [outcome] = await porter.import_(inner, bundle)
+
+    assert Verdict.CREATED is outcome.verdict
+
+
+async def test_a_task_that_the_store_refuses_is_not_told_as_imported(
+    open_store: OpenStore, porter: Porter
+) -> None:
+    """Its entry is taken back, and the other task of the bundle comes."""
+    one, inner = await open_store("one"), await open_store("other")
+    await porter.fill(one, 2)
+    leaving = Fault(is_done=False, error=lambda: BeingDeleted("it is being deleted"))
+    outcomes = await porter.import_(
+        FaultyStore(inner, in_turn([leaving], kind=HEAD)), await porter.export(one)
+    )
+
+    assert [None, Verdict.CREATED] == [outcome.verdict for outcome in outcomes]
+    assert isinstance(outcomes[0].error, BeingDeleted)
+    told = (await inner.list(AUDIT)).documents
+    assert ["job-1"] == [entry.labels["task-id"] for entry in told]
 
 
 async def test_a_task_that_is_not_there_is_named(open_store: OpenStore) -> None:

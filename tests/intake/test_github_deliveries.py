@@ -8,10 +8,16 @@ import pytest
 from github_payloads import MARKED, as_body, at, issue_comment, pull_request, review, review_comment
 from payload_rows import TABLE
 
-from mendloop.core.errors import ValidationError
+from mendloop.core.errors import TooLarge, ValidationError
 from mendloop.core.lives import finding_of
 from mendloop.core.vocabulary import IssueType, Severity
-from mendloop.intake.github.deliveries import DELIVERY_LIMIT_BYTES, Delivery, Ignored, Says
+from mendloop.intake.github.deliveries import (
+    BODY_LIMIT_BYTES,
+    DELIVERY_LIMIT_BYTES,
+    Delivery,
+    Ignored,
+    Says,
+)
 from mendloop.intake.github.findings import entry_of
 from mendloop.intake.github.reduction import EVENTS, reduce
 
@@ -97,3 +103,13 @@ def test_a_delivery_is_bounded_whatever_its_text_is_made_of() -> None:
     found = _reduced("pull_request_review", review(body=text, event=event))
 
     assert len(msgspec.json.encode(found)) <= DELIVERY_LIMIT_BYTES
+
+
+def test_what_is_longer_than_a_body_may_be_is_not_read() -> None:
+    """Whoever hands over more than the door lets in is refused too."""
+    body = as_body(review())
+    longest = body + b" " * (BODY_LIMIT_BYTES - len(body))
+
+    assert isinstance(reduce("pull_request_review", "d-1", longest), Delivery)
+    with pytest.raises(TooLarge):
+        reduce("pull_request_review", "d-1", longest + b" ")

@@ -96,3 +96,10 @@ def test_no_window_has_more_than_the_limit(
         assert bool(refusal) == (len(within) >= limit)
         if not refusal:
             passed.append(second)
+
+
+def test_a_clock_that_was_set_back_shuts_nobody_out() -> None:
+    """What came at a time that is not there yet does not count."""
+    times = [NOW + timedelta(seconds=10)] * 3
+
+    assert "" == refusal_of_storm(times, NOW, limit=3, window_seconds=60)

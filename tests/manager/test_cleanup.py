@@ -183,6 +183,25 @@ async def test_a_dry_run_changes_nothing(
     assert (["old"], ["gone"], []) == did(await keeper.cleanup_old_states())
 
 
+class _ScrubbedStore(FaultyStore):
+    """Counts how often it is scrubbed."""
+
+    async def scrub(self) -> None:
+        self.calls["scrub"] += 1
+        await super().scrub()
+
+
+async def test_only_a_cleanup_that_removes_scrubs_the_store(place: Store, manage: Manage) -> None:
+    """What is left of removed documents is overwritten after a cleanup, and a dry run writes nothing."""
+    store = _ScrubbedStore(place)
+    keeper = manage(store)
+    await keeper.cleanup_old_states(CleanupTerms(is_dry_run=True))
+    assert 0 == store.calls["scrub"]
+    await keeper.cleanup_old_states()
+
+    assert 1 == store.calls["scrub"]
+
+
 class _RevivingStore(FaultyStore):
     """Revives every task that it lists, after it was listed."""
 

@@ -151,6 +151,24 @@ async def test_damaged_history_is_kept_aside_and_gone_on_without(
     assert ITERATIONS + 1 == await manage(store).increment_iteration("t", max_iterations=1000)
 
 
+async def test_all_that_is_damaged_is_kept_aside(
+    store: FaultyStore, manager: StateManager, manage: Manage
+) -> None:
+    """However much of the history one repair finds damaged, each document is copied as it was found."""
+    await filled(manager)
+    damaged = [await document_of(store, manager, which) for which in DOCUMENTS]
+    for document in damaged:
+        await store.delete(document)
+        await store.create(CHUNK, document.key, flipped(document.body), labels=document.labels)
+    recovery = await manage(store).recover_state("t")
+    kept = await store.list(QUARANTINE)
+
+    assert {flipped(document.body) for document in damaged} <= {
+        document.body for document in kept.documents
+    }
+    assert len(kept.documents) == len(recovery.quarantined)
+
+
 async def check_told(manager: StateManager, lost: tuple[str, ...]) -> None:
     """What is read back and what is named as lost are together all that there was."""
     state = await manager.require_state("t")

@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from cleanups import DAY_SECONDS, end_task
+from cleanups import DAY_SECONDS, documents, end_task
 from clocks import SteppedClock
-from faulty_store import FaultyStore
+from faulty_store import DOWN, FaultyStore
 from porter import Porter
 from states import entry
 
 from mendloop.cleanup import CleanupTerms
 from mendloop.core.logbook import Entry
 from mendloop.core.model import Settings
-from mendloop.core.names import AUDIT
+from mendloop.core.names import AUDIT, CHUNK
 from mendloop.manager import StateManager
 from mendloop.stores.port import Store
 from mendloop.stores.sqlite import open_sqlite
@@ -135,6 +135,28 @@ async def test_a_damaged_entry_is_told(place: Store, manage: Manage) -> None:
         (told.do, told.task_id) for told in await logged(manager)
     ]
     assert ["u"] == [told.task_id for told in await logged(manager, "u")]
+
+
+@pytest.mark.parametrize("findings", [0, 100])
+async def test_nothing_goes_that_could_not_be_told(
+    place: Store, manage: Manage, findings: int
+) -> None:
+    """Where the log does not take the entry, the task stays with its history until it does."""
+    store = FaultyStore(place)
+    manager = manage(store)
+    await end_task(manager, "t", findings=findings)
+    await manager.delete("t", reason="a duplicate")
+    chunks = await documents(place, CHUNK)
+    store.choose = lambda operation, kind: DOWN if (operation, kind) == ("create", AUDIT) else None
+    report = await manager.cleanup_old_states(AT_ONCE)
+
+    assert (["t"], []) == ([failure.task_id for failure in report.failures], report.removed)
+    assert await manager.get_state("t") is not None
+    kept = {key for _, key, _ in await documents(place, CHUNK)}
+    assert {key for _, key, _ in chunks} <= kept
+    store.choose = lambda _operation, _kind: None
+    assert ["t"] == (await manager.cleanup_old_states(AT_ONCE)).removed
+    assert ["t"] == [told.task_id for told in await logged(manager)]
 
 
 async def test_an_import_is_told_once_and_only_where_something_came(

@@ -361,6 +361,17 @@ async def test_the_copies_of_a_task_are_listed(store: FaultyStore, manager: Stat
     assert () == await manager.list_copies("nobody")
 
 
+async def test_what_is_set_aside_twice_is_one_copy(
+    store: FaultyStore, manager: StateManager
+) -> None:
+    """Whoever goes on with a repair after a crash finds the copy of the first try, under its name."""
+    await work(manager, 0, 10)
+    first, again = [await set_aside(store, manager) for _ in range(2)]
+
+    assert first == again
+    assert [first] == [copy.name for copy in await manager.list_copies("t")]
+
+
 async def test_a_copy_of_an_empty_head_holds_what_stood_beside_it(
     store: FaultyStore, manager: StateManager
 ) -> None:

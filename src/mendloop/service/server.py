@@ -196,7 +196,8 @@ class Listener:
             self._listening = None
 
     async def close(self) -> None:
-        """Wait for those under way, and let go. Idempotent."""
+        """Take no new connection, wait for those under way, and let go. Idempotent."""
+        await self.stop_accepting()
         await self._runner.cleanup()
 
     def _gate(self) -> asyncio.Protocol:
