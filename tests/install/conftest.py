@@ -18,7 +18,11 @@ def everything() -> dict[str, Any]:
     """Values that turn everything on which the chart has."""
     return {
         "replicas": 3,
-        "image": {"repository": "registry.example.com/mendloop", "digest": f"sha256:{'0' * 64}"},
+        "image": {
+            "repository": "registry.example.com/mendloop",
+            "digest": f"sha256:{'0' * 64}",
+            "pullPolicy": "Always",
+        },
         "imagePullSecrets": ["registry"],
         "intake": {
             "github": {"secret": "hooks", "keys": ["new", "old"]},
@@ -56,6 +60,7 @@ def everything() -> dict[str, Any]:
             "prometheusRule": {"enabled": True},
             "dashboard": {"enabled": True, "labels": {"grafana_dashboard": "mendloop"}},
         },
+        "resources": {"requests": {"cpu": "50m"}, "limits": {"memory": "256Mi"}},
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],
     }

@@ -12,6 +12,7 @@ from typing import Any
 import manifests
 import pytest
 import yaml
+from chart_objects import one
 
 import mendloop
 from controlplane.helm import CHART, Helm
@@ -28,15 +29,8 @@ _SIDECAR = "monitoring.dashboard.labels"
 STOP_SECONDS = 20  # docs/service.md promises it
 
 
-def _one(objects: list[dict[str, Any]], kind: str, name: str = "") -> Any:
-    (found,) = (
-        each for each in objects if each["kind"] == kind and each["metadata"]["name"].endswith(name)
-    )
-    return found
-
-
 def _pods(objects: list[dict[str, Any]]) -> list[Any]:
-    return [_one(objects, "Deployment")["spec"]["template"]["spec"], _one(objects, "Pod")["spec"]]
+    return [one(objects, "Deployment")["spec"]["template"]["spec"], one(objects, "Pod")["spec"]]
 
 
 def test_helm_finds_nothing_to_criticise(helm: Helm, everything: dict[str, Any]) -> None:
@@ -96,7 +90,7 @@ def test_settings_arrive_as_they_are_given(
     )
     file = tmp_path / "serve.toml"
     for values, settings in (({}, ServiceSettings()), (everything, told)):
-        found = _one(helm.objects(values=values), "ConfigMap", "-config")
+        found = one(helm.objects(values=values), "ConfigMap", "-config")
         file.write_text(found["data"]["serve.toml"])
         assert settings == read_settings(file)
 
@@ -105,7 +99,7 @@ def test_a_change_of_the_settings_replaces_the_pods(helm: Helm) -> None:
     """The Pods' template moves with the settings, which are read at the start, and with nothing else."""
 
     def template(values: dict[str, Any]) -> object:
-        return _one(helm.objects(values=values), "Deployment")["spec"]["template"]
+        return one(helm.objects(values=values), "Deployment")["spec"]["template"]
 
     assert template({}) == template({"replicas": 5, "service": {"port": 81}})
     assert template({}) != template({"config": {"cleanup": {"interval": "1h"}}})
@@ -115,11 +109,11 @@ def test_a_door_is_as_open_as_its_secret(helm: Helm) -> None:
     """Both keys of a Secret are given while one replaces the other; without a Secret there is no door."""
     values = {"intake": {"github": {"secret": "hooks", "keys": ["new", "old"]}}}
     objects = helm.objects(values=values)
-    (container,) = _one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     doors = [word for word in container["args"] if "/run/secrets" in word]
     folder = "/run/secrets/mendloop/github"
     assert [f"--webhook-secret-file={folder}/{key}" for key in ("new", "old")] == doors
-    asked = _one(objects, "Pod")["spec"]["containers"][0]["args"][-2:]
+    asked = one(objects, "Pod")["spec"]["containers"][0]["args"][-2:]
     assert {"github=401", "feedback=404"} == set(asked)
 
 
@@ -127,9 +121,9 @@ def test_alerts_and_dashboard_arrive_as_they_are(helm: Helm, everything: dict[st
     """What Helm takes for its own in them, such as braces, it leaves alone."""
     objects = helm.objects(values=everything)
     rules = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
-    assert rules == _one(objects, "PrometheusRule")["spec"]
+    assert rules == one(objects, "PrometheusRule")["spec"]
     dashboard = json.loads((CHART / "files" / "dashboard.json").read_text())
-    shipped = _one(objects, "ConfigMap", "-dashboard")
+    shipped = one(objects, "ConfigMap", "-dashboard")
     assert dashboard == json.loads(shipped["data"]["mendloop.json"])
     assert "mendloop" == shipped["metadata"]["labels"]["grafana_dashboard"]
 
