@@ -46,6 +46,22 @@ async def test_a_delivery_that_comes_again_changes_nothing(served: Served, store
     ]
 
 
+async def test_a_gitlab_webhook_is_let_in_by_its_own_header(served: Served, store: Store) -> None:
+    """The token may stand where GitLab sends it, beside its other headers; a wrong one is refused there too."""
+    replica = served.start()
+    replica.wait_until_ready()
+    body = json.dumps({"task_id": "42", "findings": [FINDING], "author": "ann"}).encode()
+    gitlab = {"X-Gitlab-Event": "Note Hook", "Content-Type": "application/json"}
+    url = f"{replica.intake}/v1/feedback"
+    wrong, _ = get_json(url, body, gitlab | {"X-Gitlab-Token": "u" * 32})
+    status, answer = get_json(url, body, gitlab | {"X-Gitlab-Token": served.token})
+    await until_processed(store)
+
+    assert (401, 202, "queued") == (wrong, status, answer["result"])
+    async with StateManager(store) as manager:
+        assert 1 == (await manager.require_state("42")).findings_total
+
+
 NO_FEEDBACK = (
     (b"{", "middle"),
     (b"[]", "object"),
