@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,9 +13,12 @@ from mendloop.cli.session import Session
 __all__ = [
     "OUTPUTS",
     "SEVERITIES",
+    "directory_option",
     "duration",
     "not_blank",
+    "reason_option",
     "shared_options",
+    "spare_reason_option",
     "task_argument",
     "tasks_argument",
 ]
@@ -59,6 +63,22 @@ def _check_tasks(
 
 
 tasks_argument = click.argument("task_ids", nargs=-1, metavar="[TASK]...", callback=_check_tasks)
+
+
+directory_option = click.option(
+    "-C",
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="The work tree; the current folder if not given.",
+)
+
+_REASON: dict[str, Any] = {
+    "callback": not_blank,
+    "help": "Why, for whoever looks at it later.",
+}
+reason_option = click.option("--reason", required=True, **_REASON)
+spare_reason_option = click.option("--reason", default="no reason given", **_REASON)
 
 
 def shared_options(command: _F) -> _F:

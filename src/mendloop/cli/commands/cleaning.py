@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mendloop.cli.exit_codes import ExitCode
-from mendloop.cli.options import duration, not_blank, shared_options, task_argument
+from mendloop.cli.options import (
+    duration,
+    reason_option,
+    shared_options,
+    spare_reason_option,
+    task_argument,
+)
 from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
@@ -102,9 +108,7 @@ def _show(session: Session, report: CleanupReport, *, is_dry_run: bool) -> None:
 
 @click.command
 @task_argument
-@click.option(
-    "--reason", required=True, callback=not_blank, help="Why, for whoever looks at it later."
-)
+@reason_option
 @shared_options
 @click.pass_obj
 def delete(session: Session, task_id: str, reason: str) -> None:
@@ -205,12 +209,7 @@ def _restore_from(session: Session, task_id: str, source: str) -> int:
 
 @click.command
 @task_argument
-@click.option(
-    "--reason",
-    default="no reason given",
-    callback=not_blank,
-    help="Why, for whoever looks at it later.",
-)
+@spare_reason_option
 @click.option("--release", is_flag=True, help="End the hold.")
 @shared_options
 @click.pass_obj

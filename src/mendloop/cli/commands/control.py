@@ -6,7 +6,7 @@ import shlex
 
 import click
 
-from mendloop.cli.options import not_blank, shared_options, task_argument
+from mendloop.cli.options import reason_option, shared_options, spare_reason_option, task_argument
 from mendloop.cli.session import Session
 
 __all__ = ["pause", "resume", "stop"]
@@ -14,9 +14,7 @@ __all__ = ["pause", "resume", "stop"]
 
 @click.command
 @task_argument
-@click.option(
-    "--reason", required=True, callback=not_blank, help="Why, for whoever looks at it later."
-)
+@reason_option
 @shared_options
 @click.pass_obj
 def pause(session: Session, task_id: str, reason: str) -> None:
@@ -67,12 +65,7 @@ def resume(session: Session, task_id: str, max_iterations: int | None) -> None:
 
 @click.command
 @task_argument
-@click.option(
-    "--reason",
-    default="no reason given",
-    callback=not_blank,
-    help="Why, for whoever looks at it later.",
-)
+@spare_reason_option
 @shared_options
 @click.pass_obj
 def stop(session: Session, task_id: str, reason: str) -> None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mendloop.cli.options import SEVERITIES, not_blank, shared_options, task_argument
+from mendloop.cli.options import (
+    SEVERITIES,
+    not_blank,
+    reason_option,
+    shared_options,
+    task_argument,
+)
 from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
@@ -131,9 +137,7 @@ def _judging(name: str, life: str, what: str) -> None:
     @feedback.command(name, help=what)
     @task_argument
     @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-    @click.option(
-        "--reason", required=True, callback=not_blank, help="Why, for whoever looks at it later."
-    )
+    @reason_option
     @click.option("--op-id", help="Names this attempt: the same id again changes nothing.")
     @shared_options
     @click.pass_obj

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import click
 
-from mendloop.cli.options import shared_options
+from mendloop.cli.options import directory_option, shared_options
 
 __all__ = ["init"]
 
@@ -82,13 +82,7 @@ _NONE_FOUND = "none found, write your own into it"
 
 
 @click.command
-@click.option(
-    "-C",
-    "--directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=Path(),
-    help="The work tree; the current folder if not given.",
-)
+@directory_option
 @shared_options
 def init(directory: Path) -> None:
     """Write a mendloop.toml for the tools that are found; one that is there is left as it is."""

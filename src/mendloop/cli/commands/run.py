@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mendloop.cli.options import duration, shared_options
+from mendloop.cli.options import directory_option, duration, shared_options
 from mendloop.cli.session import Session
 
 if TYPE_CHECKING:
@@ -41,13 +41,7 @@ __all__ = ["run"]
 @click.option("--review-timeout", type=duration, help="Of each reviewer; 15m if not given.")
 @click.option("--fix-timeout", type=duration, help="Of the fixer; 1h if not given.")
 @click.option("--lease", type=duration, hidden=True)
-@click.option(
-    "-C",
-    "--directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=Path(),
-    help="The work tree; the current folder if not given.",
-)
+@directory_option
 @shared_options
 @click.pass_obj
 def run(session: Session, /, task_id: str | None, directory: Path, **said: Any) -> int:
