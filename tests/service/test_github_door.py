@@ -163,6 +163,22 @@ async def test_a_signed_delivery_that_github_would_not_send_is_refused(
     assert {} == await _heads(store)
 
 
+async def test_a_repository_that_is_not_listed_is_ignored(served: Served, store: Store) -> None:
+    """It has the secret, and makes nothing all the same; how a listed one is written does not matter."""
+    asked = hook("pull_request_review", review(body="not yet"))
+    for listed, result in (("octo/other", "ignored"), ("Octo/HELLO", "queued")):
+        path = served.folder / "serve.toml"
+        path.write_text(f'[github]\nrepositories = ["{listed}"]\n')
+        replica = served.start("--config", str(path))
+        replica.wait_until_ready()
+        async with aiohttp.ClientSession() as session:
+            status, told = await deliver(session, replica, asked, served.secret)
+        await until_processed(store)
+
+        assert (202, result) == (status, told["result"])
+        assert ({"42"} if result == "queued" else set()) == set(await _heads(store))
+
+
 _SHORT_LIVED = """
 [github]
 max_age = "5s"
