@@ -48,10 +48,6 @@ def _is_random_secret(match: re.Match[str]) -> bool:
     return not is_placeholder(secret) and is_random(secret)
 
 
-def _is_given(match: re.Match[str]) -> bool:
-    return not is_placeholder(match["secret"])
-
-
 def _is_quoted_secret(match: re.Match[str]) -> bool:
     secret = match["secret"]
     shapes = (_WORDS, _PATH, _COLOUR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -32,6 +33,7 @@ from mendloop.core.text import (
     PATH_LIMIT_BYTES,
     REASON_LIMIT_BYTES,
     RULE_LIMIT_BYTES,
+    Redactor,
     tidy,
 )
 from mendloop.core.transitions.ledger import in_utc
@@ -45,6 +47,15 @@ from mendloop.core.transitions.outcome import (
 from mendloop.core.vocabulary import Status
 
 __all__ = ["put_state"]
+
+_FINDING_LIMITS_BYTES = {
+    "source": RULE_LIMIT_BYTES,
+    "rule": RULE_LIMIT_BYTES,
+    "context": CONTEXT_LIMIT_BYTES,
+    "path": PATH_LIMIT_BYTES,
+    "note": NOTE_LIMIT_BYTES,
+    "seen_on": RULE_LIMIT_BYTES,
+}
 
 _OURS: dict[str, Any] = {
     "lease": Lease(),
@@ -132,66 +143,68 @@ def _cleaned(
     given: RemediationState, stored: RemediationState | None, context: Context
 ) -> RemediationState:
     """The state with every text cleaned that is not stored already."""
-
-    def clean(text: str, limit_bytes: int) -> str:
-        return tidy(text, limit_bytes=limit_bytes, redact=context.redact)
-
-    def clean_key(key: str) -> str:
-        return distinct(key, limit_bytes=METADATA_KEY_LIMIT_BYTES, redact=context.redact)
-
-    def clean_change(change: LifeChange) -> LifeChange:
-        return _replace(
-            change,
-            by=clean(change.by, AUTHOR_LIMIT_BYTES),
-            why=clean(change.why, REASON_LIMIT_BYTES),
-        )
-
-    def clean_entry(entry: FeedbackEntry) -> FeedbackEntry:
-        finding = entry.mendloop
-        if isinstance(finding, Finding):
-            finding = _replace(
-                finding,
-                source=clean(finding.source, RULE_LIMIT_BYTES),
-                rule=clean(finding.rule, RULE_LIMIT_BYTES),
-                context=clean(finding.context, CONTEXT_LIMIT_BYTES),
-                path=clean(finding.path, PATH_LIMIT_BYTES),
-                note=clean(finding.note, NOTE_LIMIT_BYTES),
-                seen_on=clean(finding.seen_on, RULE_LIMIT_BYTES),
-                lives=tuple(clean_change(change) for change in finding.lives[-LIVES_KEPT:]),
-            )
-        cleaned = _replace(
-            in_utc(entry),
-            author=clean(entry.author, AUTHOR_LIMIT_BYTES),
-            description=clean(entry.description, DESCRIPTION_LIMIT_BYTES),
-            pr_comment_id=comment_id_of(entry.pr_comment_id, context.redact),
-            mendloop=finding,
-        )
-        return sifted(cleaned, context.redact)
-
+    redact = context.redact
     known_entries = {e.pr_comment_id: e for e in stored.feedback_history} if stored else {}
-    known_metadata = stored.metadata if stored else {}
     is_carried = stored is not None and stored.extra == given.extra
     return _replace(
         given,
-        version=context.redact(given.version),
-        extra=given.extra if is_carried else sifted(given.extra, context.redact),
+        version=redact(given.version),
+        extra=given.extra if is_carried else sifted(given.extra, redact),
         feedback_history=tuple(
-            entry if known_entries.get(entry.pr_comment_id) == entry else clean_entry(entry)
+            entry
+            if known_entries.get(entry.pr_comment_id) == entry
+            else _cleaned_entry(entry, redact)
             for entry in given.feedback_history
         ),
         error_messages=tuple(
-            clean(message, ERROR_MESSAGE_LIMIT_BYTES) for message in given.error_messages
+            tidy(message, limit_bytes=ERROR_MESSAGE_LIMIT_BYTES, redact=redact)
+            for message in given.error_messages
         ),
-        metadata={
-            key: value
-            if known_metadata.get(key) == value
-            else clean(value, METADATA_VALUE_LIMIT_BYTES)
-            for key, value in (
-                (key if key in known_metadata else clean_key(key), value)
-                for key, value in given.metadata.items()
-            )
-        },
+        metadata=_cleaned_metadata(given.metadata, stored.metadata if stored else {}, redact),
     )
+
+
+def _cleaned_entry(entry: FeedbackEntry, redact: Redactor) -> FeedbackEntry:
+    finding = entry.mendloop
+    cleaned = _replace(
+        in_utc(entry),
+        author=tidy(entry.author, limit_bytes=AUTHOR_LIMIT_BYTES, redact=redact),
+        description=tidy(entry.description, limit_bytes=DESCRIPTION_LIMIT_BYTES, redact=redact),
+        pr_comment_id=comment_id_of(entry.pr_comment_id, redact),
+        mendloop=_cleaned_finding(finding, redact) if isinstance(finding, Finding) else finding,
+    )
+    return sifted(cleaned, redact)
+
+
+def _cleaned_finding(finding: Finding, redact: Redactor) -> Finding:
+    texts = {
+        name: tidy(getattr(finding, name), limit_bytes=limit_bytes, redact=redact)
+        for name, limit_bytes in _FINDING_LIMITS_BYTES.items()
+    }
+    lives = tuple(_cleaned_change(change, redact) for change in finding.lives[-LIVES_KEPT:])
+    return _replace(finding, **texts, lives=lives)
+
+
+def _cleaned_change(change: LifeChange, redact: Redactor) -> LifeChange:
+    return _replace(
+        change,
+        by=tidy(change.by, limit_bytes=AUTHOR_LIMIT_BYTES, redact=redact),
+        why=tidy(change.why, limit_bytes=REASON_LIMIT_BYTES, redact=redact),
+    )
+
+
+def _cleaned_metadata(
+    given: Mapping[str, str], known: Mapping[str, str], redact: Redactor
+) -> dict[str, str]:
+    cleaned: dict[str, str] = {}
+    for given_key, value in given.items():
+        key = given_key
+        if key not in known:
+            key = distinct(key, limit_bytes=METADATA_KEY_LIMIT_BYTES, redact=redact)
+        is_known = known.get(key) == value
+        limit_bytes = METADATA_VALUE_LIMIT_BYTES
+        cleaned[key] = value if is_known else tidy(value, limit_bytes=limit_bytes, redact=redact)
+    return cleaned
 
 
 def _placed(

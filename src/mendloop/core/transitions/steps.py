@@ -36,6 +36,10 @@ __all__ = ["begin_step", "record_fix", "record_review"]
 ROUNDS_KEPT = 20
 """The head keeps this many reviews, or as many as tell no progress; the history has them all."""
 
+_OFTEN_COUNTED = ("new", "resolved", "reopened")
+_SELDOM_COUNTED = ("set_aside", "reworded", "outdated")
+"""Told where there are any."""
+
 _replace = msgspec.structs.replace
 
 
@@ -81,26 +85,21 @@ def record_review(
     problems = [f"{r.reviewer}: {r.problem}" for r in reports if not r.is_complete]
     sources = _sources(state, ledger, reports, context)
     ledger = _replace(ledger, sources=sources, findings=sealed)
-    facts = {"iteration": state.iteration, "open": sum(not e.resolved for e in entries)}
-    facts |= {name: getattr(tally, name) for name in ("new", "resolved", "reopened")}
+    result = {"iteration": state.iteration, "open": sum(not e.resolved for e in entries)}
+    result |= {name: getattr(tally, name) for name in _OFTEN_COUNTED}
+    facts: dict[str, object] = dict(result)
+    facts |= {name: count for name in _SELDOM_COUNTED if (count := getattr(tally, name))}
     errors = state.error_messages
-    facts_out: dict[str, object] = dict(facts)
-    seldom = {
-        "set_aside": tally.set_aside,
-        "reworded": tally.reworded,
-        "outdated": tally.outdated,
-    }
-    facts_out |= {name: count for name, count in seldom.items() if count}
     for problem in problems:
         errors = with_error(_replace(state, error_messages=errors), problem, context)
-        facts_out["problem"] = errors[-1]
+        facts["problem"] = errors[-1]
     if problems and not tally.acted_on:
         ledger = _failed(ledger, step)
     else:
         closed = Round(
             iteration=state.iteration,
             at=context.now,
-            open=facts["open"],
+            open=result["open"],
             new=tally.new,
             resolved=tally.resolved,
             reopened=tally.reopened,
@@ -109,17 +108,11 @@ def record_review(
             tree=command.tree,
             is_complete=not problems,
         )
-        kept = max(ROUNDS_KEPT, ledger.settings.no_progress_rounds)
-        ledger = _replace(ledger, step=None, rounds=(*ledger.rounds, closed)[-kept:])
-        facts_out |= {"tree": command.tree, "open_digest": closed.open_digest}
-    state = revise(
-        state,
-        ledger,
-        feedback_history=entries,
-        error_messages=errors,
-        last_update=context.now,
-    )
-    return Transition(state=state, result=facts, facts=facts_out)
+        ledger = _closed(ledger, closed)
+        facts |= {"tree": command.tree, "open_digest": closed.open_digest}
+    written = {"feedback_history": entries, "error_messages": errors}
+    state = revise(state, ledger, **written, last_update=context.now)
+    return Transition(state=state, result=result, facts=facts)
 
 
 def record_fix(state: RemediationState | None, command: RecordFix, context: Context) -> Transition:
@@ -171,6 +164,12 @@ def _begun(state: RemediationState, ledger: Ledger, kind: StepKind) -> Step:
             task_id=state.task_id,
         )
     return step
+
+
+def _closed(ledger: Ledger, closed: Round) -> Ledger:
+    """The review is over, and what to do next is to be decided."""
+    kept = max(ROUNDS_KEPT, ledger.settings.no_progress_rounds)
+    return _replace(ledger, step=None, rounds=(*ledger.rounds, closed)[-kept:])
 
 
 def _failed(ledger: Ledger, step: Step) -> Ledger:
