@@ -36,7 +36,7 @@ from mendloop.core.model import (
     Ledger,
     RemediationState,
 )
-from mendloop.core.run import Lease
+from mendloop.core.run import Lease, generation_beyond
 from mendloop.core.salvage import Salvaged
 from mendloop.core.sealed import Sealed, spans_without
 from mendloop.core.sealing import Document, Seal, Sealer, open_counts_of, open_severity, pointers_of
@@ -202,6 +202,9 @@ def rebuild(
         now: The time.
     """
     state = _numbered_on(case, salvaged.state, incarnation or token)
+    is_lease_in_doubt = bool(case.damage) or not isinstance(salvaged.state.mendloop, Ledger)
+    if is_lease_in_doubt or (heap is not None and heap.is_ahead):
+        state = with_lease_beyond(state, now)
     if heap is None:
         counted = salvaged.state.ledger.commit
         numbers = _numbers_of(state.ledger.commits)
@@ -209,9 +212,6 @@ def rebuild(
         return Rebuilt(_on_its_chain(state, {}), (), salvaged.lost, missing)
     if heap.is_ahead:
         state = _numbered_as_they_came(state)
-    is_lease_in_doubt = bool(case.damage) or not isinstance(salvaged.state.mendloop, Ledger)
-    if heap.is_ahead or is_lease_in_doubt:
-        state = with_lease_beyond(state, now)
     before = state.ledger
     latest = _latest(before.commits, before.commit)
     older = {c.number: row_of_commit(c) for c in before.commits[: -len(latest) or None]}
@@ -277,7 +277,7 @@ def _numbered_as_they_came(state: RemediationState) -> RemediationState:
 def with_lease_beyond(state: RemediationState, now: datetime) -> RemediationState:
     """Raise the generation of the lease above any that a run may still hold, so that it ends."""
     lease = state.ledger.lease
-    raised = Lease(generation=max(lease.generation + 1, int(now.timestamp())), tree=lease.tree)
+    raised = Lease(generation=max(lease.generation + 1, generation_beyond(now)), tree=lease.tree)
     return _replace(state, mendloop=_replace(state.ledger, lease=raised))
 
 

@@ -18,6 +18,7 @@ from mendloop.core.diagnosis import Case, state_of
 from mendloop.core.errors import ValidationError
 from mendloop.core.model import FeedbackEntry, Finding, Ledger, RemediationState
 from mendloop.core.rebuilding import owner_of
+from mendloop.core.run import generation_beyond
 from mendloop.core.salvage import Salvaged
 from mendloop.core.shelf import Row
 from mendloop.core.transitions.deletion import refuse_deleted
@@ -61,7 +62,7 @@ def reinstated(copied: Salvaged, case: Case, present: Salvaged, *, now: datetime
         refuse_deleted(there)
     if is_read:
         check_not_run_by_others(there, there.ledger, None)
-    ledger = _ledger(state, there, is_read=is_read)
+    ledger = _ledger(state, there, is_read=is_read, now=now)
     if not is_read:
         ledger = _replace(ledger, commit=max(ledger.commit, _last_sealed(case, incarnation)))
     iteration = max(state.iteration, there.iteration)
@@ -117,12 +118,16 @@ def _incarnation(case: Case, state: RemediationState, there: RemediationState) -
     return own or found
 
 
-def _ledger(state: RemediationState, there: RemediationState, *, is_read: bool) -> Ledger:
+def _ledger(
+    state: RemediationState, there: RemediationState, *, is_read: bool, now: datetime
+) -> Ledger:
     # A copy of what another program wrote has nothing of ours in it: then that which is there stays.
     ledger = state.mendloop if isinstance(state.mendloop, Ledger) else there.ledger
     others = there.ledger
     lease = others.lease if is_read else ledger.lease
     generation = max(ledger.lease.generation, others.lease.generation) + 1
+    if not isinstance(there.mendloop, Ledger):
+        generation = max(generation, generation_beyond(now))
     commits = {commit.number: commit for commit in (*ledger.commits, *others.commits)}
     return _replace(
         ledger,

@@ -6,9 +6,11 @@ The rules are in `mendloop.core.transitions.lease`; `mendloop.lease` holds and r
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from mendloop.core.carrying import Carrying, Instant
 
-__all__ = ["Child", "Holder", "Lease"]
+__all__ = ["Child", "Holder", "Lease", "generation_beyond"]
 
 
 class Holder(Carrying, frozen=True, kw_only=True):
@@ -75,3 +77,13 @@ class Lease(Carrying, frozen=True, kw_only=True):
     renewed_boottime_seconds: float = 0.0
     child: Child | None = None
     tree: str = ""
+
+
+def generation_beyond(now: datetime) -> int:
+    """
+    A generation above any that was given out before, where nothing tells of that one any more.
+
+    A lease is taken less often than once in a millisecond, and so none that began at 0 or here has
+    come so far.
+    """
+    return int(now.timestamp() * 1000)

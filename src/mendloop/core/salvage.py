@@ -29,7 +29,7 @@ from mendloop.core.model import (
     RemediationState,
 )
 from mendloop.core.names import started_iteration
-from mendloop.core.run import Lease
+from mendloop.core.run import Lease, generation_beyond
 from mendloop.core.scraps import Scrap, members, objects
 from mendloop.core.vocabulary import Status
 
@@ -256,7 +256,7 @@ def _ledger(found: _Members, lost: list[str], now: datetime) -> Ledger:
         lost.append("what mendloop kept in the head: settings, step, reviews, latest commits")
     if "lease" not in values:
         # Above any generation that a run may still hold, so that it can write no more.
-        values["lease"] = Lease(generation=int(now.timestamp()))
+        values["lease"] = Lease(generation=generation_beyond(now))
     defaults: dict[str, Any] = {
         "schema": LEDGER_SCHEMA,
         "min_writer": LEDGER_SCHEMA,

@@ -17,7 +17,7 @@ from mendloop.core.errors import (
 )
 from mendloop.core.migrations import migrated
 from mendloop.core.model import LEDGER_SCHEMA, STATE_VERSION, Ledger, RemediationState, Settings
-from mendloop.core.run import Child, Lease
+from mendloop.core.run import Child, Lease, generation_beyond
 from mendloop.core.text import ERROR_MESSAGE_LIMIT_BYTES, REASON_LIMIT_BYTES, tidy
 from mendloop.core.vocabulary import Phase, Status, StepKind, StopReason
 
@@ -81,10 +81,16 @@ def given_reason(reason: str, context: Context) -> str:
 
 
 def ledger_of(state: RemediationState, context: Context) -> Ledger:
-    """Our part of *state*, in the newest schema; made new for one that another program wrote."""
+    """
+    Our part of *state*, in the newest schema; made new for one that another program wrote.
+
+    That one may have dropped a part of ours, and a run from before it may still be there: so the lease
+    begins above any generation that the run can have.
+    """
     if isinstance(state.mendloop, Ledger):
         return migrated(state.mendloop)
-    return msgspec.structs.replace(state.ledger, incarnation=context.token)
+    lease = Lease(generation=generation_beyond(context.now))
+    return msgspec.structs.replace(state.ledger, incarnation=context.token, lease=lease)
 
 
 def new_state(context: Context, settings: Settings) -> RemediationState:
