@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from clocks import BehindClock, SteppedClock
 from patience import eventually
@@ -177,6 +178,19 @@ def test_a_lease_is_judged_by_the_contender_s_own_clock() -> None:
     assert 0 == renewed.transitions
     assert not seen.then(renewed, now_seconds=114.0).is_free_for("b", now_seconds=120.0)
     assert 1 == taken(renewed, "b", duration_seconds=15, now=clock.now()).transitions
+
+
+async def test_a_lease_for_years_is_waited_for_a_minute(store: Store) -> None:
+    """Where other hands name a leader that is not there, nobody waits for as long as they say."""
+    record = msgspec.structs.replace(_RECORD, duration_seconds=2**31 - 1)
+    await StoredLeases(store, "lead").write(None, record)
+    seen = Observation(record, 100.0)
+    assert not seen.is_free_for("a", now_seconds=160.0)
+    one = Elector(StoredLeases(store, "lead"), "a", clock=SteppedClock(), terms=_TERMS)
+    running = asyncio.create_task(one.run(asyncio.Event().wait))
+    await eventually(lambda: one.is_leader)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.mark.kubernetes

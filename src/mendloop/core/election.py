@@ -17,6 +17,8 @@ import msgspec
 __all__ = ["Held", "LeaseRecord", "Leases", "Observation", "released", "taken"]
 
 _RELEASED_SECONDS = 1
+_LONGEST_SECONDS = 60
+"""No leader asks for more: a record that does was written by other hands."""
 
 
 class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +79,16 @@ class Observation(msgspec.Struct, frozen=True):
         """What is known once *record* was read."""
         return self if record == self.record else Observation(record, now_seconds)
 
+    @property
+    def patience_seconds(self) -> int:
+        """For how long its holder may be silent."""
+        return min(self.record.duration_seconds, _LONGEST_SECONDS)
+
     def is_free_for(self, name: str, *, now_seconds: float) -> bool:
         """Whether *name* may take the lease, or renew it."""
         if self.record.holder in {"", name}:
             return True
-        return now_seconds - self.since_seconds > self.record.duration_seconds
+        return now_seconds - self.since_seconds > self.patience_seconds
 
 
 def taken(

@@ -80,7 +80,7 @@ class Elector:
         if self._seen is None or not self.leader:
             return False
         silent_seconds = self._clock.monotonic_seconds() - self._seen.since_seconds
-        return silent_seconds <= self._seen.record.duration_seconds
+        return silent_seconds <= self._seen.patience_seconds
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """
