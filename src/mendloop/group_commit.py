@@ -226,8 +226,8 @@ class GroupCommitter:
         except DeserializationError as error:
             name = await self._quarantine.set_aside(task_id, document, reason=str(error))
             kept = f"it is left as it is, with a copy kept as {name}"
-            repair = f"`mendloop doctor {task_id} --repair` makes it right"
-            error.args = (f"{error}; {kept}; {repair}",)
+            advice = f"`mendloop doctor {task_id}` tells what to do"
+            error.args = (f"{error}; {kept}; {advice}",)
             raise
         return stored
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -206,6 +207,17 @@ def _put(user: User, task_id: str, old: bytes, new: bytes) -> None:
     asyncio.run(replace())
 
 
+def test_an_address_that_is_taken_is_named_with_what_to_do(user: User) -> None:
+    """Whoever starts a second service reads which address is taken, and by which options to choose."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = user("serve", "--listen", "127.0.0.1:0", "--admin-listen", address)
+
+    assert 16 == done.code
+    assert f"{address} cannot be listened on: " in done.err
+    assert done.err.endswith("; choose another by --listen or --admin-listen\n")
+
+
 def test_a_damaged_state_is_named_and_the_others_are_listed(quick: Quick, user: User) -> None:
     """Exit code 12 for the task itself; the list shows it as unreadable beside the sound ones."""
     quick("increment", "demo")
@@ -213,12 +225,15 @@ def test_a_damaged_state_is_named_and_the_others_are_listed(quick: Quick, user: 
     _put(user, "demo", b'"iteration":1', b'"iteration":-1')
 
     for command in (("show", "demo"), ("increment", "demo"), ("explain", "demo")):
-        assert 12 == quick(*command).code
+        refused = quick(*command)
+        assert 12 == refused.code
+        assert refused.err.endswith("; `mendloop doctor demo` tells what to do\n")
     listed = quick("list")
     assert 0 == listed.code
     assert "unreadable" in listed.out
     assert "sound" in listed.out
-    head, *rows, told = listed.out.splitlines()
+    head, *rows, told, advice = listed.out.splitlines()
+    assert "`mendloop doctor` tells what to do" == advice
     assert told.startswith("demo is unreadable: the state of task demo cannot be read")
     assert max(map(len, (head, *rows))) < len(told)
 

@@ -51,6 +51,20 @@ def test_what_is_wrong_is_named_and_repaired(tasks: User, quick: Quick) -> None:
     assert "repaired at iteration 2; lost: nothing" in quick("history", "b").out
 
 
+def test_a_repair_that_may_lose_something_is_proposed_dry(tasks: User, quick: Quick) -> None:
+    """What is proposed is of the tasks that were asked about, and shows the loss before it happens."""
+    edit(tasks.store, "b", lambda _: b"")
+    edit(tasks.store, "c", lambda _: b"")
+
+    of_one, of_all = (quick("doctor", *names).out.splitlines()[-1] for names in (["b"], []))
+
+    assert of_one.startswith(
+        "`mendloop doctor b --repair --dry-run` tells what a repair would lose"
+    )
+    assert of_all.startswith("`mendloop doctor --repair --dry-run` tells what a repair would lose")
+    assert "would be lost: " in quick("doctor", "b", "--repair", "--dry-run").out
+
+
 def test_what_was_lost_is_told_once(tasks: User, quick: Quick) -> None:
     """A repair that could not bring all back ends with 17; the next call finds nothing wrong."""
     edit(tasks.store, "b", lambda _: b"")

@@ -181,6 +181,30 @@ def test_a_terminal_shows_where_the_loop_is(
     assert "completed: a complete review found nothing open" in shown
 
 
+@pytest.mark.parametrize("columns", [100, 80, 60])
+def test_no_terminal_breaks_a_word_of_a_table(
+    todo: User, on_terminal: Callable[..., Terminal], columns: int
+) -> None:
+    """An id can be copied, and a name be read, however narrow the terminal is."""
+    todo.environment["COLUMNS"] = str(columns)
+    what = ("--severity", "Critical", "--issue-type", "Documentation", "--description", "one line")
+    todo("increment", "demo")
+    todo("feedback", "add", "demo", *what)
+    finding = todo.state("demo")["feedback_history"][0]["pr_comment_id"]
+
+    for command, words in (
+        (("feedback", "list", "demo"), {finding, "Documentation", "severity"}),
+        (("history", "demo"), {"iteration", "commit"}),
+        (("list",), {"InProgress", "iteration"}),
+        (("stats",), {"MaxIterationsReached", "addressed", "Critical"}),
+    ):
+        terminal = on_terminal(*command)
+        assert 0 == terminal.end()
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown.decode())
+        assert words <= set(shown.split()), command
+        assert columns >= max(len(line.rstrip()) for line in shown.splitlines()), command
+
+
 def test_a_terminal_is_left_as_it_was_after_an_interrupt(
     on_terminal: Callable[..., Terminal],
 ) -> None:

@@ -71,6 +71,10 @@ NO_FEEDBACK = (
     (json.dumps({"task_id": "A b", "findings": [FINDING]}).encode(), "task id"),
     (json.dumps({"findings": [FINDING]}).encode(), "task_id"),
     (json.dumps({"task_id": "42", "findings": [{"severity": "High"}]}).encode(), "issue_type"),
+    (
+        json.dumps({"task_id": "42", "findings": [FINDING | {"severity": "high"}]}).encode(),
+        "known are: Low, Medium, High, Critical",
+    ),
 )
 
 

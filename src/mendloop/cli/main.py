@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 from click.exceptions import Exit, NoArgsIsHelpError
@@ -18,6 +19,9 @@ from click.exceptions import Exit, NoArgsIsHelpError
 from mendloop.cli.app import app
 from mendloop.cli.session import Session
 from mendloop.cli.streams import forget_stdout, make_patient
+
+if TYPE_CHECKING:
+    from mendloop.core.errors import StateError
 
 __all__ = ["complain", "run"]
 
@@ -124,7 +128,7 @@ def _explain(session: Session, error: Exception) -> int:
     if isinstance(error, StateError):
         code = int(code_of_error(error))
         # Who refuses does not know what the store is called here.
-        message = _PROPOSED.sub(lambda found: found[0] + session.store_option, str(error))
+        message = _PROPOSED.sub(lambda found: found[0] + session.store_option, _advised(error))
         return _fail(session, type(error).__name__, message, code, task_id=error.task_id)
     if isinstance(error, OSError):
         if _flush_trouble() is not None:
@@ -135,6 +139,16 @@ def _explain(session: Session, error: Exception) -> int:
         "it with what MENDLOOP_DEBUG=1 shows"
     )
     return _fail(session, type(error).__name__, message, _UNEXPECTED)
+
+
+def _advised(error: StateError) -> str:
+    """What went wrong, and what to do where the state of a task is damaged."""
+    from mendloop.core.errors import DeserializationError
+
+    message = str(error)
+    if isinstance(error, DeserializationError) and error.task_id and "`mendloop " not in message:
+        return f"{message}; `mendloop doctor {error.task_id}` tells what to do"
+    return message
 
 
 def _fail(session: Session, kind: str, message: str, code: int, *, task_id: str = "") -> int:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mendloop.cli.session import Session
 from mendloop.core.text import clean
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["as_json_line", "cell", "emit", "print_line", "print_table", "print_text", "shown"]
+
+_GAPS = (2, 1)
+"""Spaces between two columns on a terminal; the second where there is no room for the first."""
 
 _SHOWN_BYTES = 64 * 1024
 # What may steer a terminal or deceive a reader, and JSON lets stand: escaped, it stays the same.
@@ -53,7 +59,12 @@ def print_text(text: str) -> None:
 
 
 def print_table(session: Session, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: with lines and colour on a terminal, in plain columns elsewhere."""
+    """
+    Print a table: with a line and colour on a terminal, in plain columns elsewhere.
+
+    Where a terminal is so narrow that a word would be broken, such as an id that somebody copies,
+    each row is a list of its cells instead.
+    """
     lines = [[cell(text) for text in row] for row in rows]
     if session.is_terminal:
         _print_rich(headers, lines)
@@ -104,12 +115,59 @@ def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for header in headers:
-        table.add_column(header, overflow="fold")
+    console = Console(highlight=False)
+    columns = [*zip(headers, *rows, strict=True)]
+    for gap in _GAPS:
+        widths = _fitted(columns, console.width - gap * (len(columns) - 1))
+        if widths:
+            break
+    else:
+        _print_records(console, headers, rows)
+        return
+    padding = (0, gap - 1, 0, 0)  # the box has the other space
+    table = Table(
+        box=SIMPLE_HEAD, show_edge=False, header_style="bold", pad_edge=False, padding=padding
+    )
+    for header, width in zip(headers, widths, strict=True):
+        table.add_column(header, width=width)
     for row in rows:
         table.add_row(*(Text(text) for text in row))
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def _fitted(columns: Sequence[Sequence[str]], room: int) -> list[int]:
+    """How wide each column is where they share *room* and no word is broken; none where that cannot be."""
+    from rich.cells import cell_len
+
+    least = [
+        max(cell_len(word) for text in column for word in text.split() or [""])
+        for column in columns
+    ]
+    widths = [min(max(map(cell_len, column)), room) for column in columns]
+    if sum(least) > room:
+        return []
+    while sum(widths) > room:
+        wide = max(
+            (at for at, width in enumerate(widths) if width > least[at]), key=widths.__getitem__
+        )
+        widths[wide] -= 1
+    return widths
+
+
+def _print_records(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        record = Table.grid(padding=(0, 2, 0, 0))
+        record.add_column(no_wrap=True)
+        record.add_column(overflow="fold")
+        for header, text in zip(headers, row, strict=True):
+            if text:
+                record.add_row(Text(header, style="bold"), Text(text))
+        console.print(record)
 
 
 def _print_plain(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

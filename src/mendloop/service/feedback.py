@@ -15,7 +15,7 @@ from mendloop.core.model import FeedbackEntry, Finding, Settings
 from mendloop.core.names import check_task_id
 from mendloop.core.text import redact_secrets, tidy
 from mendloop.core.transitions.naming import distinct
-from mendloop.core.vocabulary import PERSON
+from mendloop.core.vocabulary import PERSON, IssueType, Severity
 from mendloop.intake.json_bytes import UnreadableJson, decode
 from mendloop.intake.jsonl import FeedbackLine
 from mendloop.manager import StateManager
@@ -78,7 +78,7 @@ class FeedbackDoor:
             post = _kept(decode(body, FeedbackPost))
             check_task_id(post.task_id)
         except (UnreadableJson, ValidationError) as error:
-            raise Refusal(422, "invalid", str(error)) from error
+            raise Refusal(422, "invalid", _reason(error)) from error
         return "queued", await self._queue.put(self.name, msgspec.json.encode(post))
 
     def _is_let_in(self, request: web.Request) -> bool:
@@ -119,6 +119,15 @@ class FeedbackWork:
             lambda: manager.append_feedback(post.task_id, *entries, op_id=op_id),
         )
         return "done"
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, and which words there are where it is one that is not known."""
+    reason = str(error)
+    for member, words in (("severity", Severity), ("issue_type", IssueType)):
+        if reason.startswith("Invalid enum value") and reason.endswith(f".{member}`"):
+            return f"{reason}; known are: {', '.join(words)}"
+    return reason
 
 
 def _kept(post: FeedbackPost) -> FeedbackPost:

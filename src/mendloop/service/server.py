@@ -186,7 +186,12 @@ class Listener:
         """
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._gate, self.host, self.port, backlog=1024)
+        try:
+            server = await loop.create_server(self._gate, self.host, self.port, backlog=1024)
+        except OSError as error:
+            why = f"{self.host}:{self.port} cannot be listened on: {error.strerror}"
+            raise OSError(f"{why}; choose another by --listen or --admin-listen") from error
+        self._listening = server
         self.port = int(self._listening.sockets[0].getsockname()[1])
 
     async def stop_accepting(self) -> None:

@@ -50,7 +50,9 @@ def doctor(session: Session, task_ids: tuple[str, ...], *, repair: bool, dry_run
         return rows
 
     rows = with_manager(session, examine)
-    emit(session, {"tasks": rows}, lambda: _show(session, rows, is_repair=repair))
+    emit(session, {"tasks": rows}, lambda: _show(session, rows))
+    if session.output == "table" and not repair:
+        _propose(session, task_ids, rows)
     return ExitCode.OK if all(map(_is_well, rows)) else ExitCode.UNSOUND
 
 
@@ -119,7 +121,7 @@ def _is_well(row: dict[str, Any]) -> bool:
     return bool(row["is_sound"]) and not row.get("lost")
 
 
-def _show(session: Session, rows: list[dict[str, Any]], *, is_repair: bool) -> None:
+def _show(session: Session, rows: list[dict[str, Any]]) -> None:
     from mendloop.cli.printing import print_line, print_table
 
     if not rows:
@@ -134,8 +136,22 @@ def _show(session: Session, rows: list[dict[str, Any]], *, is_repair: bool) -> N
     for row in rows:
         for line in _outcome_of(row):
             print_line(line)
-    if not is_repair and any(row["is_repairable"] for row in rows):
-        print_line(f"`mendloop doctor --repair{session.store_option}` repairs what can be")
+
+
+def _propose(session: Session, task_ids: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Say how what was looked at is repaired, or first how much a repair would lose."""
+    from mendloop.cli.printing import print_line
+    from mendloop.core.diagnosis import Gravity
+
+    symptoms = [symptom for row in rows if row["is_repairable"] for symptom in row["symptoms"]]
+    if not symptoms:
+        return
+    repair = " ".join(("mendloop doctor", *task_ids, "--repair"))
+    if any(symptom.gravity is Gravity.LOST for symptom in symptoms):
+        dry_run = f"{repair} --dry-run{session.store_option}"
+        print_line(f"`{dry_run}` tells what a repair would lose, and changes nothing")
+    else:
+        print_line(f"`{repair}{session.store_option}` repairs what can be")
 
 
 def _outcome_of(row: dict[str, Any]) -> Iterator[str]:

@@ -100,3 +100,5 @@ def _show(session: Session, tasks: list[dict[str, Any]]) -> None:
     for task in tasks:
         if "problem" in task:
             print_line(f"{task['task_id']} is unreadable: {task['problem']}")
+    if any("problem" in task for task in tasks):
+        print_line(f"`mendloop doctor{session.store_option}` tells what to do")
