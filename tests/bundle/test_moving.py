@@ -7,6 +7,7 @@ import io
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from faulty_store import DOWN, FULL, Fault, FaultyStore, in_turn
 from logbooks import logbook_of
@@ -84,6 +85,8 @@ async def test_what_cannot_be_read_is_moved_as_it_is(open_store: OpenStore, port
     await one.create(HEAD, head_name("cut"), b'{"task_id":"cut"', labels={"task-id": "cut"})
     key = copy_key("cut", b"\xff\x00", {})
     await one.create(QUARANTINE, key, b"\xff\x00", labels={"task-id": "cut"})
+    alone = copy_key("gone", b"x", {})
+    await one.create(QUARANTINE, alone, b"x", labels={"task-id": "gone"})
     await porter.fill(one, 2)
     lost = await one.get(HEAD, head_name("job-1"))
     assert lost is not None
@@ -92,7 +95,7 @@ async def test_what_cannot_be_read_is_moved_as_it_is(open_store: OpenStore, port
     await porter.import_(other, bundle)
 
     assert documents(bundle) == documents(await porter.export(other))
-    assert ("job-1", CHUNK) in kinds(bundle)
+    assert {("job-1", CHUNK), ("cut", QUARANTINE), ("gone", QUARANTINE)} < set(kinds(bundle))
     assert ("job-1", HEAD) not in kinds(bundle)
     arrived = await other.get(HEAD, head_name("42"))
     assert arrived is not None
@@ -188,6 +191,28 @@ async def test_a_newer_state_is_told_before_anything_is_written(
     assert ["job-0"] == list(refused)
     told = f"is newer: it is at commit {ahead}, the bundle at {ahead - 1}"
     assert told in str(refused["job-0"])
+
+
+async def test_another_state_is_told_from_one_that_went_on(
+    open_store: OpenStore, porter: Porter
+) -> None:
+    """Another task of the same id, and the same one at another commit of that number, are both named so."""
+    one, other = await open_store("one"), await open_store("other")
+    await porter.fill(one, 2)
+    await porter.import_(other, await porter.export(one, "job-0"))
+    async with StateManager(one) as mine, StateManager(other) as theirs:
+        for manager in (mine, theirs):
+            await manager.increment_iteration("job-0", max_iterations=9)
+        await theirs.append_feedback("job-0", entry("theirs"))
+        await mine.append_feedback("job-0", entry("mine"))
+        await theirs.create_task("job-1")
+        commit = (await mine.require_state("job-0")).ledger.commit
+    bundle = io.BytesIO(await porter.export(one))
+    refused = await Importer(other, logbook_of(other, "import")).check(bundle)
+
+    assert ["job-0", "job-1"] == list(refused)
+    assert f"differs from the bundle's at the same commit {commit}" in str(refused["job-0"])
+    assert "another of the same id" in str(refused["job-1"])
 
 
 async def test_a_document_of_that_name_with_other_bytes_is_not_taken_for_it(
@@ -301,6 +326,8 @@ async def test_an_export_under_writes_is_whole(open_store: OpenStore, porter: Po
     assert head is not None
 
     assert written == 200
+    lines = [msgspec.json.decode(line)["document"] for line in documents(bundle)]
+    assert len(lines) == len({(line["kind"], line["key"]) for line in lines})
     assert () == porter.exported.problems
     assert decode_head("busy", head.body).findings_total == len(findings)
     assert len(findings) > 40

@@ -5,7 +5,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from github_payloads import MARKED, as_body, at, issue_comment, pull_request, review, review_comment
+from github_payloads import (
+    MARKED,
+    account,
+    as_body,
+    at,
+    issue_comment,
+    pull_request,
+    review,
+    review_comment,
+)
 from payload_rows import TABLE
 
 from mendloop.core.errors import TooLarge, ValidationError
@@ -113,3 +122,53 @@ def test_what_is_longer_than_a_body_may_be_is_not_read() -> None:
     assert isinstance(reduce("pull_request_review", "d-1", longest), Delivery)
     with pytest.raises(TooLarge):
         reduce("pull_request_review", "d-1", longest + b" ")
+
+
+def test_who_and_where_are_kept_as_the_guards_compare_them() -> None:
+    """A bot is one by its name too, an association is in capitals, and an id has more than 32 bits."""
+    bot = account("octo-ci[bot]", "User")
+    repository = {"repository": {"id": 2**33, "full_name": "octo/hello"}}
+    found = _reduced(
+        "issue_comment", issue_comment(event=repository, user=bot, author_association="member")
+    )
+
+    assert (True, "MEMBER", 2**33) == (
+        found.author.is_bot,
+        found.association,
+        found.repository_id,
+    )
+
+
+def test_what_is_edited_to_nothing_is_withdrawn() -> None:
+    """Of what was new and says nothing there is nothing to withdraw."""
+    assert (
+        Says.WITHDRAWN
+        is _reduced("pull_request_review_comment", review_comment("edited", body=" ")).says
+    )
+    blank = as_body(review_comment(body=" "))
+    assert isinstance(reduce("pull_request_review_comment", "d-1", blank), Ignored)
+
+
+@pytest.mark.parametrize("action", ["opened", "reopened", "synchronize"])
+def test_a_new_head_is_told_by_each_event_that_has_one(action: str) -> None:
+    """A change that was closed meanwhile may stand elsewhere when it is opened again."""
+    event = issue_comment(action) | {"number": 7, "pull_request": pull_request()}
+
+    assert Says.HEAD is _reduced("pull_request", event).says
+
+
+def test_a_time_without_a_zone_is_none() -> None:
+    """It could be any of a day: without another one, the comment could be of any age."""
+    naive = {"created_at": "2026-01-01T10:00:00", "updated_at": "2026-01-01T10:00:00"}
+    found = reduce("issue_comment", "d-1", as_body(issue_comment(**naive)))
+
+    assert isinstance(found, Ignored)
+    assert "when it was written" in found.reason
+
+
+def test_a_hundred_labels_are_kept() -> None:
+    """GitHub lets an issue have no more."""
+    labels = [{"name": f"l{number}"} for number in range(101)]
+    event = {"pull_request": pull_request(labels=labels)}
+
+    assert 100 == len(_reduced("pull_request_review", review(event=event)).labels)

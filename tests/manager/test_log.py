@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from cleanups import DAY_SECONDS, documents, end_task
 from clocks import SteppedClock
-from faulty_store import DOWN, FaultyStore
+from faulty_store import DOWN, Fault, FaultyStore
 from porter import Porter
 from states import entry
 
 from mendloop.cleanup import CleanupTerms
+from mendloop.core.errors import RevisionConflict
 from mendloop.core.logbook import Entry
 from mendloop.core.model import Settings
-from mendloop.core.names import AUDIT, CHUNK
+from mendloop.core.names import AUDIT, CHUNK, HEAD
 from mendloop.manager import StateManager
 from mendloop.stores.port import Store
 from mendloop.stores.sqlite import open_sqlite
@@ -157,6 +158,23 @@ async def test_nothing_goes_that_could_not_be_told(
     store.choose = lambda _operation, _kind: None
     assert ["t"] == (await manager.cleanup_old_states(AT_ONCE)).removed
     assert ["t"] == [told.task_id for told in await logged(manager)]
+
+
+async def test_a_task_that_others_removed_meanwhile_stays_told(
+    place: Store, manage: Manage
+) -> None:
+    """Where it is gone by other hands the moment before, the log says where its records ended all the same."""
+    store = FaultyStore(place)
+    manager = manage(store)
+    await end_task(manager, "t")
+    await manager.delete("t", reason="a duplicate")
+    gone = Fault(is_done=True, error=lambda: RevisionConflict("it is gone"))
+    store.choose = lambda operation, kind: gone if (operation, kind) == ("delete", HEAD) else None
+    report = await manager.cleanup_old_states(AT_ONCE)
+
+    assert [] == report.failures
+    assert await manager.get_state("t") is None
+    assert [("remove", "t")] == [(told.do, told.task_id) for told in await logged(manager)]
 
 
 async def test_an_import_is_told_once_and_only_where_something_came(

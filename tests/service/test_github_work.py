@@ -194,10 +194,10 @@ async def test_a_change_is_recorded_by_who_made_it(desk: _Desk) -> None:
 async def test_what_was_said_of_an_older_commit_waits_for_no_head(desk: _Desk) -> None:
     """A commit that was seen and is not the head is older than it, though nobody told so before."""
     await desk.do("pull_request_review", review(id=1))
-    await desk.do("pull_request_review", review(id=2, commit_id="0" * 40))
+    await desk.do("pull_request_review", review(id=2, commit_id="f" * 40))
     tips = [tip.commit for tip in (await desk.state()).ledger.tips]
 
-    assert ["0" * 40, "a" * 40] == tips
+    assert ["f" * 40, "a" * 40] == tips
 
 
 @asynccontextmanager
