@@ -103,7 +103,8 @@ FAULTS: dict[str, list[Fault]] = {
         Fault({"mendloop_recoveries_total": Series('kind="lease"', 0.02, 1, is_counter=True)}, 2)
     ],
     "MendloopStateNearLimit": [
-        Fault({"mendloop_largest_document_bytes": Series('kind="head"', 20_000, 850_000)})
+        Fault({"mendloop_largest_document_bytes": Series(f'kind="{kind}"', 20_000, 850_000)})
+        for kind in ("head", "chunk")
     ],
     "MendloopStoreNearLimit": [Fault({"mendloop_store_used_bytes": Series("", 5e7, 8.1e7)})],
     "MendloopCleanupFailing": [Fault({"mendloop_cleanup_consecutive_failures": Series("", 1, 2)})],
