@@ -82,3 +82,15 @@ def test_nothing_is_said_of_a_healthy_service(
     minutes = dict.fromkeys(range(LAST_MINUTE + 1), 0)
     changed = {name: Series("", 0, 0) for name in unknown}
     _run(prometheus_folder, tmp_path, [unit_test(changed, {"count(ALERTS) or vector(0)": minutes})])
+
+
+def test_one_replica_of_two_that_is_unready_is_no_outage(
+    prometheus_folder: Path, tmp_path: Path
+) -> None:
+    """As long as another one takes in what is sent, only the replica is told."""
+    changed = {"mendloop_ready{b}": Series('pod="b"', 1, 0)}
+    expected = {
+        _firing("MendloopDown"): {END_MINUTE - 1: 0},
+        _firing("MendloopReplicaUnready"): {END_MINUTE - 1: 1},
+    }
+    _run(prometheus_folder, tmp_path, [unit_test(changed, expected)])

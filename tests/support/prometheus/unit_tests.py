@@ -96,11 +96,23 @@ FAULTS: dict[str, list[Fault]] = {
     "MendloopThrottled": [
         Fault({"mendloop_store_throttled_total": Series("", 0, 30, is_counter=True)}, 1)
     ],
-    "MendloopNoLeader": [Fault({"mendloop_has_leader": Series("", 1, 0)})],
+    "MendloopNoLeader": [
+        Fault({"mendloop_has_leader": Series("", 1, 0)}),
+        Fault({"mendloop_has_leader{b}": Series('pod="b"', 1, 0)}),
+    ],
     "MendloopTaskStuck": [Fault({"mendloop_stuck_tasks": Series("", 0, 1)})],
     "MendloopTaskUnreadable": [Fault({"mendloop_unreadable_tasks": Series("", 0, 1)})],
     "MendloopRecoveriesFrequent": [
-        Fault({"mendloop_recoveries_total": Series('kind="lease"', 0.02, 1, is_counter=True)}, 2)
+        Fault({"mendloop_recoveries_total": Series('kind="lease"', 0.02, 1, is_counter=True)}, 2),
+        Fault(
+            {
+                f"mendloop_recoveries_total{{{kind}}}": Series(
+                    f'kind="{kind}"', 0, 0.15, is_counter=True
+                )
+                for kind in ("lease", "repair")
+            },
+            10,
+        ),
     ],
     "MendloopStateNearLimit": [
         Fault({"mendloop_largest_document_bytes": Series(f'kind="{kind}"', 20_000, 850_000)})
