@@ -15,6 +15,7 @@ from mendloop.core.bundle import (
     LineReader,
     Packed,
     Verdict,
+    forked,
     judge,
     outliving,
     without_holder,
@@ -24,6 +25,7 @@ from mendloop.core.errors import (
     BeingDeleted,
     DeserializationError,
     DocumentExists,
+    HistoryDamaged,
     ReadOnlyState,
     RevisionConflict,
     StateError,
@@ -32,6 +34,7 @@ from mendloop.core.errors import (
     ValidationError,
 )
 from mendloop.core.logbook import import_entry
+from mendloop.core.model import RemediationState
 from mendloop.core.names import CHUNK, HEAD, QUARANTINE, check_task_id, head_name
 from mendloop.crashpoints import reach
 from mendloop.history import SealedHistory
@@ -116,7 +119,7 @@ class Importer:
             if packed.kind == HEAD:
                 stored = await self._store.get(HEAD, packed.key)
                 try:
-                    self._judge(packed, stored)
+                    await self._judge(packed, stored)
                 except _OF_ONE_TASK as error:
                     refused[packed.task] = error
         return refused
@@ -141,7 +144,9 @@ class Importer:
             if packed.kind == HEAD:
                 yield done or Outcome(task_id=packed.task, error=refused[packed.task])
 
-    def _judge(self, packed: Packed, stored: Document | None) -> Verdict:
+    async def _judge(self, packed: Packed, stored: Document | None) -> Verdict:
+        if stored is not None:
+            await self._refuse_own_way(packed, stored)
         return judge(
             packed.task,
             packed.body,
@@ -176,7 +181,7 @@ class Importer:
         reach("head-decided")
         while True:
             stored = await self._store.get(HEAD, packed.key)
-            verdict = self._judge(packed, stored)
+            verdict = await self._judge(packed, stored)
             if verdict is Verdict.PRESENT:
                 return Outcome(task_id=packed.task, verdict=verdict)
             if stored is not None and verdict is Verdict.UPDATED:
@@ -231,17 +236,36 @@ class Importer:
         """Make sure that the bundle's head goes on from the one that is stored."""
         ours = decode_head(packed.task, stored.body)
         theirs = decode_head(packed.task, packed.body)
-        number = ours.ledger.commit
-        last = [commit.id for commit in ours.ledger.commits if commit.number == number]
-        async for commit in self._history.commits(theirs, after=number - 1):
-            if [commit.id] == last:
+        common = await self._last_common(ours, theirs)
+        if common < ours.ledger.commit:
+            raise forked(ours, theirs, common)
+
+    async def _refuse_own_way(self, packed: Packed, stored: Document) -> None:
+        """Make sure that the store's head, where it is not older, goes on from the bundle's."""
+        try:
+            ours = decode_head(packed.task, stored.body, damage=stored.damage)
+            theirs = decode_head(packed.task, packed.body)
+            if not _is_same_task(ours, theirs) or ours.ledger.commit < theirs.ledger.commit:
                 return
-            break
-        raise StateExists(
-            f"task {packed.task} is there already, and went on by itself since the two were one: "
-            f"commit {number} differs; it is left as it is",
-            task_id=packed.task,
-        )
+            common = await self._last_common(theirs, ours)
+        except (DeserializationError, HistoryDamaged, ReadOnlyState):
+            return  # then it cannot be told, and what is not older is refused all the same
+        if common < theirs.ledger.commit:
+            raise forked(ours, theirs, common)
+
+    async def _last_common(self, older: RemediationState, newer: RemediationState) -> int:
+        """The last commit in the head of the one that the other has too; 0 where there is none."""
+        ids = {commit.number: commit.id for commit in older.ledger.commits}
+        common = 0
+        async for commit in self._history.commits(newer, after=min(ids, default=1) - 1):
+            if ids.get(commit.number) != commit.id:
+                break
+            common = commit.number
+        return common
+
+
+def _is_same_task(ours: RemediationState, theirs: RemediationState) -> bool:
+    return bool(theirs.ledger.commits) and ours.ledger.incarnation == theirs.ledger.incarnation
 
 
 def is_anything_in(bundle: BinaryIO) -> bool:

@@ -265,6 +265,53 @@ async def test_a_task_that_the_store_refuses_is_not_told_as_imported(
     assert ["job-1"] == [entry.labels["task-id"] for entry in told]
 
 
+@pytest.mark.parametrize(
+    ("in_bundle", "in_store"), [(2, 7), (7, 2), (3, 3), (2, 150), (60, 150), (150, 60)]
+)
+async def test_a_task_that_went_on_in_both_is_told_as_such(
+    open_store: OpenStore, porter: Porter, in_bundle: int, in_store: int
+) -> None:
+    """Whichever went on further: neither is called newer, the last commit of both is named, and a way on."""
+    one, other = await open_store("one"), await open_store("other")
+    await porter.fill(one, 1)
+    await porter.import_(other, await porter.export(one))
+    at = {}
+    for store, count in ((one, in_bundle), (other, in_store)):
+        async with StateManager(store) as manager:
+            common = (await manager.require_state("job-0")).ledger.commit
+            for number in range(count):
+                await manager.append_feedback("job-0", entry(f"x{number}"))
+            at[store] = (await manager.require_state("job-0")).ledger.commit
+    before = await other.get(HEAD, head_name("job-0"))
+
+    [outcome] = await porter.import_(other, await porter.export(one))
+
+    told = str(outcome.error)
+    assert type(outcome.error) is StateExists
+    assert "newer" not in told
+    since = f"after commit {common}, the last that both have"
+    assert f"{since if min(in_bundle, in_store) < 10 else 'long ago'}: " in told
+    assert f"the store is at commit {at[other]}, the bundle at {at[one]}" in told
+    assert "import the bundle into an empty store" in told
+    assert before == await other.get(HEAD, head_name("job-0"))
+
+
+async def test_a_task_that_went_on_in_the_store_alone_is_newer(
+    open_store: OpenStore, porter: Porter
+) -> None:
+    """Also where the commit that the bundle stands at is sealed by now."""
+    one, other = await open_store("one"), await open_store("other")
+    await porter.fill(one, 1)
+    await porter.import_(other, await porter.export(one))
+    async with StateManager(other) as manager:
+        for number in range(60):
+            await manager.append_feedback("job-0", entry(f"x{number}"))
+
+    [outcome] = await porter.import_(other, await porter.export(one))
+
+    assert "and is newer: " in str(outcome.error)
+
+
 async def test_a_task_that_is_not_there_is_named(open_store: OpenStore) -> None:
     """An export of it is refused before anything is written."""
     with pytest.raises(StateNotFound, match="nowhere"):

@@ -35,6 +35,7 @@ __all__ = [
     "Packed",
     "Trailer",
     "Verdict",
+    "forked",
     "judge",
     "outliving",
     "without_holder",
@@ -344,6 +345,21 @@ def judge(
     if there.lease.holder is not None:
         raise lease_held(ours, there)
     return Verdict.UPDATED
+
+
+def forked(ours: RemediationState, theirs: RemediationState, common: int) -> StateExists:
+    """
+    The refusal of a task that went on in the store and in the bundle, each by itself.
+
+    Args:
+        ours: As it is stored.
+        theirs: As it is in the bundle.
+        common: The last commit that both have, or 0 where that is not known.
+    """
+    at = f"the store is at commit {ours.ledger.commit}, the bundle at {theirs.ledger.commit}"
+    since = f"after commit {common}, the last that both have" if common else "long ago"
+    way = "; import the bundle into an empty store to see what only it has, and add that here"
+    return _exists(ours.task_id, f"and both went on by themselves {since}: {at}", way)
 
 
 def without_holder(task_id: str, given: bytes) -> bytes:
