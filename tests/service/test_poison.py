@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
-from served import Served
+import msgspec
+from served import Served, until_processed
 
 from mendloop.core.names import QUEUE
+from mendloop.service.queue import Item
 from mendloop.stores.port import Store
 
 _FINDING = {"severity": "High", "issue_type": "Bug", "description": "an empty name fails"}
+_SECRET = "ghp_" + "a1B2" * 9
 _DEEP = 50_000
 _DAMAGE = {
     "no JSON": b"{",
@@ -15,6 +19,24 @@ _DAMAGE = {
     "nested too deeply": b'[{"more": ' + b"[" * _DEEP + b"]" * _DEEP + b"}]",
     "of another shape": b'{"items": []}',
 }
+
+
+async def test_the_name_of_a_door_that_is_not_there_is_no_label(
+    served: Served, store: Store
+) -> None:
+    """An item of other hands is refused and let go, and no text of it is in the metrics or the log."""
+    item = Item(
+        id="1", door=_SECRET, received_at=datetime.now(UTC), content=msgspec.Raw(b"{}"), trace="-"
+    )
+    await store.create(QUEUE, "0000000000001-other-1", msgspec.json.encode((item,)))
+    replica = served.start()
+    await asyncio.to_thread(replica.wait_until_ready)
+    await until_processed(store)
+    told = {"door": "unknown", "outcome": "refused"}
+    name = "mendloop_processed_items_total"
+    assert 1 == await asyncio.to_thread(replica.metric, name, **told)
+    assert 0 == await asyncio.to_thread(replica.metric, name, door=_SECRET)
+    assert _SECRET not in replica.log_path.read_text()
 
 
 async def test_a_queued_document_that_is_damaged_holds_up_nothing(

@@ -18,7 +18,7 @@ from mendloop.core.errors import (
     TransitionRefused,
     ValidationError,
 )
-from mendloop.service.metrics import Metrics
+from mendloop.service.metrics import DOORS, Metrics
 from mendloop.service.queue import Batch, DeliveryQueue, Item, queued_at, read_batch
 from mendloop.service.traces import SpanKind, span
 from mendloop.stores.port import Document
@@ -141,8 +141,10 @@ class Worker:
     async def _try(self, item: Item) -> bool:
         """Do one item; False where it has to be tried again."""
         outcome, is_done = "failed", False
+        # Other hands may have written any text into a queued document.
+        door = item.door if item.door in DOORS else "unknown"
         try:
-            with span(f"process {item.door}", kind=SpanKind.CONSUMER, parent=item.trace):
+            with span(f"process {door}", kind=SpanKind.CONSUMER, parent=item.trace):
                 outcome = await self._process(item)
             is_done = True
         except (ValidationError, StateNotFound, TransitionRefused) as error:
@@ -154,7 +156,7 @@ class Worker:
             _log.warning("queued item %s is tried again: %s", item.id, error)
         except Exception:  # noqa: BLE001 - whatever it is, the other items go on
             _log.exception("queued item %s failed, and stays", item.id)
-        self._metrics.processed.labels(item.door, outcome).inc()
+        self._metrics.processed.labels(door, outcome).inc()
         return is_done
 
     async def _scan(self) -> None:
