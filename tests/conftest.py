@@ -17,7 +17,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Test folders are no packages: what several of them share is imported from here by its name.
 sys.path.insert(0, str(Path(__file__).with_name("support")))
 
-pytest_plugins = ["controlplane.plugin"]
+pytest_plugins = ["controlplane.plugin", "fault_proxy.plugin"]
 
 _IS_SOAK = bool(int(os.environ.get("MENDLOOP_SOAK", "0")))
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

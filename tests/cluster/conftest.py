@@ -11,17 +11,11 @@ from pathlib import Path
 
 import pytest
 from audited import check_records_at
+from configmaps import Others
 from fault_proxy import FaultProxy
 from rights import grant
 
 from controlplane import Cluster
-
-
-@pytest.fixture
-async def proxy(control_plane: Cluster) -> AsyncIterator[FaultProxy]:
-    """A proxy in front of the shared API server, without faults until the test sets some."""
-    async with FaultProxy(control_plane) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -42,6 +36,12 @@ async def direct(
     config = control_plane.kubeconfig(tmp_path / "direct", token=token, namespace=namespace)
     yield f"configmap:{config}"
     await check_records_at(request, f"configmap:{config}")
+
+
+@pytest.fixture
+def others(control_plane: Cluster, namespace: str) -> Others:
+    """Somebody with kubectl in the test's namespace, straight at the API server."""
+    return Others(control_plane, namespace)
 
 
 @pytest.fixture

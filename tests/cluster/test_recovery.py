@@ -13,7 +13,7 @@ from configmaps import Others
 from msgspec.structs import replace
 from states import entry
 
-from controlplane import Cluster, ControlPlane
+from controlplane import ControlPlane
 from mendloop.cleanup import CleanupTerms
 from mendloop.core.codec import encode_state
 from mendloop.core.diagnosis import Gravity, SymptomKind
@@ -43,12 +43,6 @@ async def manager(store: ConfigMapStore) -> AsyncIterator[StateManager]:
             await manager.increment_iteration("t")
             await manager.append_feedback("t", *(entry(f"c{n}") for n in range(first, first + 30)))
         yield manager
-
-
-@pytest.fixture
-def others(control_plane: Cluster, namespace: str) -> Others:
-    """Somebody with kubectl."""
-    return Others(control_plane, namespace)
 
 
 async def names(manager: StateManager) -> list[str]:

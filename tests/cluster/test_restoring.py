@@ -13,7 +13,6 @@ from crew import open_spec
 from opened import opened
 from states import entry
 
-from controlplane import Cluster
 from mendloop.core.errors import DeserializationError, StateError
 from mendloop.core.names import HEAD, head_name
 from mendloop.manager import StateManager
@@ -22,12 +21,6 @@ from mendloop.stores.port import Store
 
 NAME = head_name("t")
 FINDINGS = 200
-
-
-@pytest.fixture
-def others(control_plane: Cluster, namespace: str) -> Others:
-    """Somebody with kubectl in the test's namespace."""
-    return Others(control_plane, namespace)
 
 
 @pytest.fixture

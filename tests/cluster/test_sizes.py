@@ -12,7 +12,7 @@ from fault_proxy import FaultProxy
 from opened import opened
 from states import entry
 
-from controlplane import APIError, Cluster
+from controlplane import APIError
 from mendloop.core.errors import TooLarge
 from mendloop.core.names import HEAD
 from mendloop.manager import StateManager
@@ -34,12 +34,6 @@ def text_of(character: str, size_bytes: int) -> str:
     """A text of so many bytes, as many of them as possible in *character*."""
     count, rest = divmod(size_bytes, len(character.encode()))
     return character * count + "x" * rest
-
-
-@pytest.fixture
-def others(control_plane: Cluster, namespace: str) -> Others:
-    """The API server itself, asked past all of ours."""
-    return Others(control_plane, namespace)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import fault_proxy as faults
@@ -20,13 +19,6 @@ from patience import eventually
 from controlplane import APIError, Cluster, ControlPlane
 
 PATIENCE_SECONDS = 20
-
-
-@pytest.fixture
-async def proxy(control_plane: Cluster) -> AsyncIterator[FaultProxy]:
-    """A proxy in front of the shared API server, without faults at first."""
-    async with FaultProxy(control_plane) as proxy:
-        yield proxy
 
 
 @pytest.fixture

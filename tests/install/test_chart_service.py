@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 
-import pytest
 from fault_proxy import FaultProxy
 from installed import Installed
 from patience import eventually
 from served import Replica
-
-from controlplane import Cluster
-
-
-@pytest.fixture
-async def proxy(control_plane: Cluster) -> AsyncIterator[FaultProxy]:
-    """A proxy that writes down what the service asks for."""
-    async with FaultProxy(control_plane) as proxy:
-        yield proxy
 
 
 def _is_removed(proxy: FaultProxy, task_id: str) -> bool:

@@ -142,13 +142,6 @@ def asker(request: pytest.FixtureRequest, kubernetes_programs: Path) -> Asker:
 
 
 @pytest.fixture
-async def proxy(control_plane: Cluster) -> AsyncIterator[FaultProxy]:
-    """A proxy in front of the shared API server, without faults at first."""
-    async with FaultProxy(control_plane) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 async def open_api(proxy: FaultProxy, namespace: str, tmp_path: Path) -> AsyncIterator[OpenApi]:
     """Make requests through the proxy, in the test's namespace; closed when the test ends."""
 

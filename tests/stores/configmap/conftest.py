@@ -17,13 +17,6 @@ from mendloop.stores.configmap import ConfigMapStore, open_configmaps
 
 
 @pytest.fixture
-async def proxy(control_plane: Cluster) -> AsyncIterator[FaultProxy]:
-    """A proxy in front of the shared API server, without faults at first."""
-    async with FaultProxy(control_plane) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 async def open_store(proxy: FaultProxy, namespace: str, tmp_path: Path) -> AsyncIterator[OpenStore]:
     """Open a store through the proxy, in the test's namespace; closed when the test ends."""
 
