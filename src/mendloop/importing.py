@@ -223,7 +223,7 @@ class Importer:
         entry = import_entry(
             packed.task,
             packed.body,
-            stored.body if stored else None,
+            _readable_body(stored),
             revision=stored.revision if stored else "",
             actor=self._logbook.actor,
             now=self._logbook.clock.now(),
@@ -289,6 +289,12 @@ def _documents(bundle: BinaryIO) -> Iterator[Packed]:
             _check(part, reader)
             yield part
     reader.end()
+
+
+def _readable_body(stored: Document | None) -> bytes | None:
+    if stored is None:
+        return None
+    return b"" if stored.damage else stored.body
 
 
 def _next_line(bundle: BinaryIO, reader: LineReader) -> bytes:

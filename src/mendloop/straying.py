@@ -85,7 +85,7 @@ def _is_set_aside_since(case: Case, other: str, head: Document | None, name: str
     Then the two were swapped before it, and nothing was written since to what the copy is of.
     """
     here = state_of(msgspec.structs.replace(case, task_id=other))
-    there = state_of(Case(task_id=other, body=head.body if head else None))
+    there = state_of(Case(task_id=other, body=head.body, damage=head.damage)) if head else None
     if not isinstance(here, RemediationState) or not isinstance(there, RemediationState):
         return False
     repairs = [c for c in there.ledger.commits if c.number == here.ledger.commit + 1]

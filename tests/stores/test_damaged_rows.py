@@ -131,14 +131,14 @@ async def test_a_watch_tells_of_damage_once_and_of_the_repair(
     rot(path, "head", "the digest", key=KEY)
     async with aclosing(store.watch("head")) as watching:
         seen = [await anext(watching) for _ in range(3)]
-        await store.replace(await found(store, "task-1-state"), b"{}")
+        await store.replace(await found(store, "task-3-state"), b"{}")
         async with asyncio.timeout(5):
             seen.append(await anext(watching))
         await store.replace(await found(store), b"{}")
         async with asyncio.timeout(5):
             seen.append(await anext(watching))
 
-    assert ["1", "2", "3", "1", "2"] == [one.key.split("-")[1] for one in seen]
+    assert ["1", "2", "3", "3", "2"] == [one.key.split("-")[1] for one in seen]
     assert [False, True, False, False, False] == [
         bool(one.document and one.document.damage) for one in seen
     ]

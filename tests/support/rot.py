@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-__all__ = ["ROTS", "rot", "rows"]
+__all__ = ["ANOTHER_TEXT", "ROTS", "rot", "rows"]
 
 ROTS = {
     "a byte of the body": "body = CAST(coalesce(substr(body, 1, 9), '') || x'00' ||"
@@ -21,6 +21,13 @@ ROTS = {
 }
 """What becomes of a row, as SQL."""
 
+ANOTHER_TEXT = "another text"
+"""The same of a state that has findings: it can be read as before."""
+
+_SQL = ROTS | {
+    ANOTHER_TEXT: "body = CAST(replace(CAST(body AS TEXT), 'it breaks', 'it holds') AS BLOB)"
+}
+
 
 def rot(path: Path, kind: str, how: str, *, key: str = "%") -> str:
     """Have it happen to the first row of *kind* whose key is like *key*; returns its key."""
@@ -32,7 +39,7 @@ def rot(path: Path, kind: str, how: str, *, key: str = "%") -> str:
         ).get
         assert isinstance(found, str)
         connection.execute(
-            f"UPDATE document SET {ROTS[how]} WHERE kind = ? AND key = ?",  # noqa: S608 - of this module
+            f"UPDATE document SET {_SQL[how]} WHERE kind = ? AND key = ?",  # noqa: S608 - of this module
             (kind, found),
         )
     finally:
