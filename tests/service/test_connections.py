@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
@@ -12,6 +13,7 @@ import pytest
 from github_payloads import MARKED, issue_comment
 from hook_sender import headers_of, hook
 from served import Replica, Served, get_json
+from standing_still import standing_still
 
 _FINDING = {"severity": "High", "issue_type": "Bug", "description": "an empty name fails"}
 _POST = {"task_id": "1", "findings": [_FINDING]}
@@ -66,6 +68,23 @@ def test_senders_who_fall_silent_shut_nobody_out(served: Served, silent: bytes) 
         for _ in range(_PLACES):
             stack.enter_context(_connected(replica, silent))
         assert 202 == served.post(replica, _POST)[0]
+
+
+@pytest.mark.parametrize("served", ["sqlite"], indirect=True)
+async def test_who_waits_for_an_answer_keeps_its_place(
+    served: Served, request: pytest.FixtureRequest
+) -> None:
+    """It was silent for longest of all who are there, and it has said all that it had to say."""
+    replica = served.start()
+    replica.wait_until_ready()
+    async with standing_still(served, request) as stand_still:
+        with contextlib.ExitStack() as stack:
+            async with stand_still():
+                answer = asyncio.create_task(asyncio.to_thread(served.post, replica, _POST))
+                await asyncio.sleep(0.5)
+                for _ in range(_PLACES + _MORE_THAN_FIT):
+                    stack.enter_context(_connected(replica))
+            assert 202 == (await answer)[0]
 
 
 @pytest.mark.parametrize("served", ["sqlite"], indirect=True)
