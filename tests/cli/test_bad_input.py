@@ -214,8 +214,8 @@ def test_an_address_that_is_taken_is_named_with_what_to_do(user: User) -> None:
         done = user("serve", "--listen", "127.0.0.1:0", "--admin-listen", address)
 
     assert 16 == done.code
-    assert f"{address} cannot be listened on: " in done.err
-    assert done.err.endswith("; choose another by --listen or --admin-listen\n")
+    told = f"{address} cannot be listened on: Address already in use; "
+    assert done.err.endswith(f"{told}choose another by --listen or --admin-listen\n")
 
 
 def test_a_damaged_state_is_named_and_the_others_are_listed(quick: Quick, user: User) -> None:

@@ -59,7 +59,7 @@ def test_a_person_reads_the_figures(worked: Quick) -> None:
     assert (0, "") == (shown.code, shown.err)
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
     for line in (
-        "3 tasks; 1 more are deleted, and not counted",
+        "3 tasks; 1 more is deleted, and not counted",
         "InProgress 1",
         "terminated 1",
         "50.0% of those that have ended are Completed",
@@ -75,7 +75,7 @@ def test_a_task_that_cannot_be_read_is_named(worked: Quick, user: User) -> None:
     edit(user.store, "open", lambda body: body[:-1])
     shown = worked("stats")
     assert (0, "") == (shown.code, shown.err)
-    assert "2 tasks; 1 more are deleted, and not counted" in shown.out
+    assert "2 tasks; 1 more is deleted, and not counted" in shown.out
     assert "open is unreadable, and not counted: " in shown.out
     (unread,) = worked("stats", "-o", "json").json()["unread"]
     assert "open" == unread["task_id"]

@@ -13,6 +13,7 @@ from mendloop.core.vocabulary import Severity, Status, StopReason
 __all__ = [
     "advice",
     "count_open",
+    "counted",
     "duration_words",
     "holder_words",
     "is_gone",
@@ -80,6 +81,11 @@ def holder_words(lease: Lease) -> str:
         return ""
     gone = ", gone" if is_gone(lease) else ""
     return f"{holder.name}, pid {holder.pid}{gone}"
+
+
+def counted(count: int, what: str) -> str:
+    """So many of it: `1 task`, `2 tasks`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def is_gone(lease: Lease) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import time
 from http import HTTPStatus
 from typing import Protocol
@@ -189,8 +191,13 @@ class Listener:
         try:
             server = await loop.create_server(self._gate, self.host, self.port, backlog=1024)
         except OSError as error:
-            why = f"{self.host}:{self.port} cannot be listened on: {error.strerror}"
-            raise OSError(f"{why}; choose another by --listen or --admin-listen") from error
+            # What the system says; asyncio adds the address, which is told already.
+            number = error.errno or 0
+            why = os.strerror(number) if number in errno.errorcode else error.strerror
+            raise OSError(
+                f"{self.host}:{self.port} cannot be listened on: {why}; "
+                "choose another by --listen or --admin-listen"
+            ) from error
         self._listening = server
         self.port = int(self._listening.sockets[0].getsockname()[1])
 

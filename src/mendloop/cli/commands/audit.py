@@ -143,11 +143,12 @@ def _verify(session: Session, task_id: str) -> int:
 
 def _print_verdicts(session: Session, verdicts: list[Verdict]) -> None:
     from mendloop.cli.printing import print_line, print_table
+    from mendloop.cli.words import counted
 
     for verdict in verdicts:
-        how = "sound" if verdict.is_sound else f"{len(verdict.flaws)} flaws"
+        how = "sound" if verdict.is_sound else counted(len(verdict.flaws), "flaw")
         chain = f", the chain ends with {verdict.head}" if verdict.head else ""
-        print_line(f"{verdict.task_id}: {how}, {verdict.records} records{chain}")
+        print_line(f"{verdict.task_id}: {how}, {counted(verdict.records, 'record')}{chain}")
         for note in verdict.notes:
             print_line(f"{verdict.task_id}: {note}")
     flaws = [

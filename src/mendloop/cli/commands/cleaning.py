@@ -81,6 +81,7 @@ def cleanup(
 
 def _show(session: Session, report: CleanupReport, *, is_dry_run: bool) -> None:
     from mendloop.cli.printing import print_line, print_table
+    from mendloop.cli.words import counted
 
     deleted, removed = (
         ("would be deleted", "would be removed") if is_dry_run else ("deleted", "removed")
@@ -99,7 +100,7 @@ def _show(session: Session, report: CleanupReport, *, is_dry_run: bool) -> None:
         print_table(session, ["task", "outcome"], sorted(rows))
         print_line()
     print_line(
-        f"{report.scanned} tasks looked at: {len(report.deleted)} {deleted}, "
+        f"{counted(report.scanned, 'task')} looked at: {len(report.deleted)} {deleted}, "
         f"{len(report.removed)} {removed}, {report.orphans} orphaned chunks, "
         f"{report.quarantined} quarantined copies and {report.logged} old entries of the log {removed}, "
         f"{len(report.failures)} failed"

@@ -69,13 +69,15 @@ async def _write(session: Session, store: Store, tasks: tuple[str, ...], out: Bi
 
 def _tell(session: Session, exported: Exported, file: str) -> None:
     from mendloop.cli.printing import emit, print_line
+    from mendloop.cli.words import counted
 
     data = {"file": file, "tasks": exported.tasks, "documents": exported.documents}
     emit(
         session,
         data,
         lambda: print_line(
-            f"{file}: {exported.tasks} tasks, {exported.documents} documents; "
+            f"{file}: {counted(exported.tasks, 'task')}, "
+            f"{counted(exported.documents, 'document')}; "
             f"`mendloop import {file}` with another --store puts them there"
         ),
     )

@@ -49,8 +49,9 @@ def _show(session: Session, figures: Statistics) -> None:
     if not (figures.tasks or figures.deleted or figures.unread):
         print_line(words.no_tasks(session))
         return
-    apart = f"; {figures.deleted} more are deleted, and not counted" if figures.deleted else ""
-    print_line(f"{figures.tasks} tasks{apart}")
+    are = "is" if figures.deleted == 1 else "are"
+    apart = f"; {figures.deleted} more {are} deleted, and not counted" if figures.deleted else ""
+    print_line(f"{words.counted(figures.tasks, 'task')}{apart}")
     _print_after_gap(session, ["status", "tasks"], _rows(figures.statuses))
     ended = {reason: count for reason, count in figures.stop_reasons.items() if count}
     if figures.success_rate is not None:
