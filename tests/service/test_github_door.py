@@ -218,6 +218,8 @@ async def test_what_is_sent_again_after_its_task_was_removed_makes_nothing(
     await until_processed(store)
     assert {} == await _heads(store)
     assert 0 < replica.metric("mendloop_processed_items_total", door="github", outcome="stale")
+    told = [event["event"] for event in replica.log()]
+    assert any(line.startswith("github:9:issue-comment:1 makes nothing new") for line in told)
 
 
 async def _until_removed(store: Store) -> None:

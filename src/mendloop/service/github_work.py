@@ -88,6 +88,12 @@ class GithubWork:
         if says is Says.HEAD:
             return await one.record_tip()
         if not is_fresh and says is not Says.WITHDRAWN:
+            _log.warning(
+                "%s makes nothing new: it is of %s, which is longer ago than github.max_age where the "
+                "clock here is right",
+                one.delivery.source_id,
+                one.delivery.updated_at.isoformat(),
+            )
             return "stale"
         if says is Says.APPROVED:
             await one.record_tip()
