@@ -274,3 +274,20 @@ def test_who_takes_records_out_cannot_say_so_in_the_next_one(long: Keeper) -> No
 
     assert [(FlawKind.MISSING, 5, 9)] == once
     assert [(FlawKind.CHANGED, 11, 11)] == twice
+
+
+@pytest.mark.parametrize(
+    ("told", "is_excused"),
+    [((5, 9), True), ((4, 10), True), ((5, 8), False), ((6, 9), False), ((9, 9), False)],
+)
+def test_a_repair_excuses_what_it_names_and_no_more(
+    long: Keeper, told: tuple[int, int], *, is_excused: bool
+) -> None:
+    """Of records that are missing each has to be among those that a repair could not bring back."""
+    keeper = long.copy()
+    repair = commands.Recover(repaired=("x",), lost=(), quarantined=(), missing=(told,))
+    keeper.apply(repair, op_id="repair")
+    commits = keeper.places()[0][1]
+    del commits[4:9]
+
+    assert ([] if is_excused else [(FlawKind.MISSING, 5, 9)]) == _told(keeper.verdict(0, commits))

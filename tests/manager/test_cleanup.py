@@ -230,6 +230,25 @@ async def test_what_is_revived_after_the_listing_stays(
         assert not (await keeper.require_state(f"t{number}")).status.is_ended
 
 
+@pytest.mark.parametrize("findings", [0, 100])
+async def test_what_is_deleted_anew_after_the_listing_has_its_grace(
+    place: Store, keeper: StateManager, clock: SteppedClock, manage: Manage, findings: int
+) -> None:
+    """A task that was restored and deleted again is as far from its removal as one that was never restored."""
+    await end_task(keeper, "t", findings=findings)
+    await keeper.delete("t", reason="x")
+    clock.pass_seconds(2 * DAY_SECONDS)
+
+    async def delete_anew(task_id: str) -> None:
+        await keeper.restore(task_id)
+        await keeper.delete(task_id, reason="y")
+
+    report = await manage(_RevivingStore(place, delete_anew), clock=clock).cleanup_old_states()
+
+    assert ([], [], []) == did(report)
+    await keeper.restore("t")
+
+
 async def test_a_revival_and_a_cleanup_at_once_agree(
     open_one: Open,
     keeper: StateManager,

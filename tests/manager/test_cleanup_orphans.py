@@ -291,6 +291,9 @@ async def test_a_history_without_its_state_waits_to_be_brought_back(
         await lose_head(store)
     assert ["t"] == (await keeper.cleanup_old_states()).headless
     clock.pass_seconds(30.1 * DAY_SECONDS)
+    left = await documents(store)
+    assert ["t"] == (await keeper.cleanup_old_states(_DRY)).headless
+    assert left == await documents(store)
 
     assert ["t"] == (await keeper.cleanup_old_states()).removed
     assert [] == await documents(store)
