@@ -15,9 +15,11 @@ from states import entry
 
 from mendloop.cleanup import CleanupTerms
 from mendloop.core.errors import RevisionConflict
-from mendloop.core.logbook import Entry
+from mendloop.core.logbook import Actor, Entry
 from mendloop.core.model import Settings
 from mendloop.core.names import AUDIT, CHUNK, HEAD
+from mendloop.core.text import redact_secrets
+from mendloop.logbook import Logbook
 from mendloop.manager import StateManager
 from mendloop.stores.port import Store
 from mendloop.stores.sqlite import open_sqlite
@@ -214,3 +216,11 @@ async def test_cleanups_record_their_own_door(place: Store, manage: Manage) -> N
     last = (await manager.require_state("t")).ledger.commits[-1].changes[-1]
 
     assert ("delete", "bob", "cleanup") == (last.do, last.by, last.door)
+
+
+def test_the_name_of_who_removes_has_no_secret(place: Store) -> None:
+    """Whatever an account is called, no token is kept in the log."""
+    actor = Actor("ann ghp_" + "a1B2" * 9, "cleanup")
+    logbook = Logbook(place, actor=actor, clock=SteppedClock(), redact=redact_secrets)
+
+    assert Actor("ann [redacted: github token]", "cleanup") == logbook.actor
