@@ -170,7 +170,7 @@ def test_a_killed_runs_fixer_is_ended_by_the_next(
 
 
 def test_a_loop_of_ones_own_goes_on_after_a_killed_run(todo: User, wait_until: Wait) -> None:
-    """`increment` takes the task from a dead run at once, and ends what that has left running."""
+    """`increment` takes the task from a dead run at once, ends what that has left, and is told of."""
     process = todo.start("run", "demo", *REVIEW, *SLOW_FIX)
     pid = _pid(todo, wait_until)
     assert 10 == todo("increment", "demo").code
@@ -183,6 +183,10 @@ def test_a_loop_of_ones_own_goes_on_after_a_killed_run(todo: User, wait_until: W
     assert not _is_running(pid)
     lease = todo.state("demo")["mendloop"]["lease"]
     assert ("holder" not in lease, str(todo.tree)) == (True, lease["tree"])
+    records = todo("audit", "demo", "-o", "json").json()["records"]
+    taken, left, _ = [(r["do"], r["door"], r["facts"]) for r in records[-3:]]
+    assert ("acquire_lease", "cli", 2) == (*taken[:2], taken[2]["generation"])
+    assert ("release_lease", "cli", 2) == (*left[:2], left[2]["generation"])
 
 
 def test_a_reader_that_goes_away_does_not_end_the_loop(

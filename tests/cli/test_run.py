@@ -300,6 +300,31 @@ def test_stop_ends_what_a_killed_run_has_left(todo: User, wait_until: Wait) -> N
     assert start_ticks(fixer_pid) is None
 
 
+def test_explain_tells_who_took_the_task_over(
+    todo: User, loop_arguments: tuple[str, ...], wait_until: Wait
+) -> None:
+    """A line for each run that took the task and gave it back; one that was killed is named."""
+    review = ("--review", "sh review.sh", "--format", "jsonl")
+    process = todo.start("run", "demo", *review, "--fix", "touch ../begun; exec sleep 60")
+    wait_until((todo.folder / "begun").exists)
+    process.kill()
+    process.wait()
+    assert 0 == todo("run", "demo", *loop_arguments, "--by", "bea").code
+    told = todo("explain", "demo").out
+    history = todo("history", "demo").out
+    created = todo("history", "demo", "-o", "json").json()["commits"][0]
+    name = created["changes"][0]["by"]
+
+    for words in (
+        f"taken by {name} (generation 1)",
+        f"taken over from {name} by bea (generation 2)",
+        "given back after 0 heartbeats",
+    ):
+        assert (1, 1) == (told.count(words), history.count(words))
+    assert 2 == told.count("taken ")
+    assert 0 == todo("audit", "--verify", "demo").code
+
+
 @pytest.mark.parametrize("iterations", [1, 4])
 def test_what_was_never_reviewed_is_not_completed(
     todo: User, loop_arguments: tuple[str, ...], iterations: int

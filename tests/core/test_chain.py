@@ -12,13 +12,14 @@ from chains import Keeper, placed
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from states import any_struct, entry
+from states import any_struct, entry, holder
 
 from mendloop.core import commands
 from mendloop.core.chain import link_of
 from mendloop.core.codec import digest, encode
 from mendloop.core.migrations import migrated
 from mendloop.core.model import Commit, RemediationState
+from mendloop.core.run import Lease
 from mendloop.core.verifying import FlawKind, Verdict
 
 _FINDINGS = st.builds(
@@ -179,6 +180,83 @@ def test_a_state_that_disagrees_with_its_records_is_told(
     assert long.state is not None
 
     assert [kind] == [flaw.kind for flaw in long.verdict(state=change(long.state)).flaws]
+
+
+def _keeper(*asked: commands.Command) -> Keeper:
+    keeper = Keeper()
+    for number, command in enumerate((commands.Create(), *asked)):
+        keeper.apply(command, op_id=f"op {number}")
+    return keeper
+
+
+def _leased(keeper: Keeper, lease: Lease) -> RemediationState:
+    assert keeper.state is not None
+    return replace(keeper.state, mendloop=replace(keeper.state.ledger, lease=lease))
+
+
+def _take(name: str, abandoned: tuple[int, int] | None = None) -> commands.AcquireLease:
+    who = replace(holder(name), name=name)
+    return commands.AcquireLease(
+        holder=who, ttl_seconds=30.0, boottime_seconds=1.0, abandoned=abandoned
+    )
+
+
+_GIVE_BACK = commands.ReleaseLease(generation=1)
+_BEA = replace(holder("x"), name="bea")
+_STOPPED = (_take("ann"), commands.Stop(reason="r"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "lease", "what"),
+    [
+        ((_take("ann"),), Lease(generation=1, holder=_BEA), "the records tell of ann with 1"),
+        ((_take("ann"),), Lease(generation=2, holder=_BEA), "the records tell of ann with 1"),
+        ((_take("ann"), _GIVE_BACK), Lease(generation=1, holder=_BEA), "tell of nobody"),
+        (_STOPPED, Lease(generation=2, holder=_BEA), "tell of nobody"),
+        (_STOPPED, Lease(generation=1), "has generation 1, and the records tell of 2"),
+        ((_take("ann"), _take("bea", (1, 0))), Lease(generation=1), "the records tell of 2"),
+    ],
+)
+def test_a_lease_that_no_record_tells_of_is_named(
+    asked: tuple[commands.Command, ...], lease: Lease, what: str
+) -> None:
+    """Another holder than the one who took it last, one after it was given back, a lowered number."""
+    keeper = _keeper(*asked)
+    [flaw] = keeper.verdict(state=_leased(keeper, lease)).flaws
+
+    assert (FlawKind.OUTSIDE, keeper.commit) == (flaw.kind, flaw.first)
+    assert what in flaw.what
+    assert () == keeper.verdict().flaws
+
+
+@pytest.mark.parametrize(
+    ("asked", "lease"),
+    [
+        ((_take("ann"),), Lease(generation=1)),
+        ((_take("ann"),), Lease(generation=1_800_000_000)),
+        ((_take("ann"), commands.Recover(repaired=("r",), lost=(), quarantined=())), Lease()),
+        ((), Lease(generation=7, holder=_BEA)),
+        ((), Lease(generation=7)),
+    ],
+    ids=["imported", "raised by an import", "after a repair", "taken by an older", "given back"],
+)
+def test_a_lease_that_no_record_can_tell_of_is_not_named(
+    asked: tuple[commands.Command, ...], lease: Lease
+) -> None:
+    """An import and a repair change it, and an older mendloop told nothing of leases."""
+    keeper = _keeper(*asked)
+
+    assert () == keeper.verdict(state=_leased(keeper, lease)).flaws
+
+
+def test_a_lease_is_not_judged_by_records_with_a_gap() -> None:
+    """What was missing may have told of it: the missing record is named, and the lease is not."""
+    keeper = _keeper(_take("ann"), _GIVE_BACK, _take("ann"), commands.Pause(reason="r"))
+    commits = keeper.every()
+    del commits[3]
+    [flaw] = keeper.verdict(0, commits).flaws
+
+    assert (FlawKind.MISSING, 4) == (flaw.kind, flaw.first)
 
 
 def test_a_chain_that_was_begun_anew_is_told(long: Keeper) -> None:

@@ -108,8 +108,71 @@ def test_the_child_outlives_its_run_in_the_lease() -> None:
     assert driver.ledger.lease.child is None
 
 
-def test_heartbeats_leave_no_record_and_do_not_move_the_last_update() -> None:
-    """The lease is no part of the history."""
+def test_taking_and_giving_back_leave_records_that_tell_the_heartbeats() -> None:
+    """Who took it, where, from whom, and how often it was renewed until it went to another."""
+    driver = Driver()
+    driver.apply(commands.Create())
+    taken = driver.apply(acquire("t1", tree="/work"))
+    again = driver.apply(acquire("t1"))
+    for _ in range(3):
+        driver.apply(commands.RenewLease(generation=1, boottime_seconds=6.0))
+    over = driver.apply(acquire("t2", (1, 3)))
+    for _ in range(2):
+        driver.apply(commands.RenewLease(generation=2, boottime_seconds=6.0))
+    left = driver.apply(commands.ReleaseLease(generation=2))
+    twice = driver.apply(commands.ReleaseLease(generation=2))
+
+    assert all(done.leaves_record for done in (taken, over, left))
+    assert not again.is_changed
+    assert not twice.is_changed
+    assert {"generation": 1, "holder": "ann@laptop", "tree": "/work"} == taken.facts
+    assert {
+        "generation": 2,
+        "holder": "ann@laptop",
+        "taken_from": "ann@laptop",
+        "renewals": 3,
+    } == over.facts
+    assert {"generation": 2, "renewals": 2} == left.facts
+
+
+def test_a_stop_tells_whom_it_takes_the_task_from() -> None:
+    """It raises the generation as a take-over does; where nobody runs the task, it tells nothing."""
+    driver = Driver().start()
+    driver.apply(commands.RenewLease(generation=1, boottime_seconds=6.0))
+    stopped = driver.apply(commands.Stop(reason="r")).facts
+    driver.apply(commands.Resume())
+    idle = driver.apply(commands.Stop(reason="r")).facts
+
+    told = {"stop_reason": StopReason.TERMINATED, "reason": "r"}
+    assert told | {"generation": 2, "taken_from": "ann@laptop", "renewals": 1} == stopped
+    assert told == idle
+
+
+def test_names_in_the_records_of_a_lease_are_clean() -> None:
+    """What was taken out of the holder's name in the lease is not in the record either."""
+    driver = Driver()
+    driver.apply(commands.Create())
+    loud = msgspec.structs.replace(holder("t1"), name="ann\x1b[2J@laptop")
+    command = commands.AcquireLease(holder=loud, ttl_seconds=30.0, boottime_seconds=5.0)
+    facts = driver.apply(command).facts
+    assert driver.ledger.lease.holder is not None
+
+    assert driver.ledger.lease.holder.name == facts["holder"]
+    assert "\x1b" not in facts["holder"]
+
+
+def test_heartbeats_and_children_leave_no_record() -> None:
+    """They say no more than how long the record of who took the lease holds."""
+    driver = Driver().start()
+    for command in (
+        commands.RenewLease(generation=1, boottime_seconds=6.0),
+        commands.RecordChild(generation=1, child=CHILD),
+    ):
+        assert not driver.apply(command).leaves_record
+
+
+def test_a_lease_does_not_move_the_last_update() -> None:
+    """Nothing happened in a task that was only taken, held and given back."""
     driver = Driver().start()
     last_update = driver.state.last_update
     for command in (
@@ -118,7 +181,7 @@ def test_heartbeats_leave_no_record_and_do_not_move_the_last_update() -> None:
         commands.ReleaseLease(generation=1),
         acquire("t2"),
     ):
-        assert not driver.apply(command).leaves_record
+        assert driver.apply(command).is_changed
     assert last_update == driver.state.last_update
 
 

@@ -61,11 +61,16 @@ def _histories(draw: st.DrawFn) -> tuple[list[Commit], list[float]]:
     for number in range(draw(st.integers(0, 4))):
         add(_change("increment", iteration=number + 1, limit=9))
         began, lap = at, None
-        for kind in draw(st.lists(st.sampled_from(["review", "fix", "stop", "cut"]), max_size=3)):
+        for kind in draw(
+            st.lists(st.sampled_from(["review", "fix", "stop", "cut", "lease"]), max_size=3)
+        ):
             if kind in {"review", "fix"}:
                 add(_change("begin_step", step=kind))
                 add(_change(f"record_{kind}"))
                 lap = (at - began).total_seconds()
+            elif kind == "lease":
+                add(_change("release_lease", generation=number, renewals=1))
+                add(_change("acquire_lease", generation=number + 1, holder="ann"))
             elif kind == "cut":
                 add(_change("begin_step", step="review"))
                 add(_change("stop", reason="r"))

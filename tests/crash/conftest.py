@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from audited import check_records_at
@@ -102,30 +103,28 @@ class Project:
             check=False,
         )
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """The stored state, as JSON."""
-        shown = subprocess.run(
-            [
-                *(sys.executable, "-m", "mendloop", "show", "job", "-o", "json"),
-                "--store",
-                self.store,
-            ],
+        return self._told("show", "job")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every change of the task, as an auditor is told of it, oldest first."""
+        told: list[dict[str, Any]] = self._told("audit", "job", "--limit", "1000")["records"]
+        return told
+
+    def tasks(self) -> list[str]:
+        """The ids of all tasks in the store."""
+        return [task["task_id"] for task in self._told("list")["tasks"]]
+
+    def _told(self, *asked: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "mendloop", *asked, "-o", "json", "--store", self.store],
             env=self.environment(),
             capture_output=True,
             check=True,
             timeout=60,
         )
-        return dict(json.loads(shown.stdout))
-
-    def tasks(self) -> list[str]:
-        """The ids of all tasks in the store."""
-        listed = subprocess.run(
-            [sys.executable, "-m", "mendloop", "list", "--store", self.store, "-o", "json"],
-            capture_output=True,
-            env=self.environment(),
-            check=True,
-        )
-        return [task["task_id"] for task in json.loads(listed.stdout)["tasks"]]
+        return dict(json.loads(done.stdout))
 
     def steps(self) -> list[str]:
         """What the reviewer and the fixer were run for, in order."""

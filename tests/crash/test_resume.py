@@ -32,24 +32,54 @@ OPERATION_IDS = {"op_id", "id", "incarnation", "keys"}
 PACKED = {"digest", "size_bytes", "link", "head"}
 
 
-def without_times_ids_and_lease(state: dict[str, Any]) -> dict[str, Any]:
+ACQUIRE, RELEASE = LEASE = ("acquire_lease", "release_lease")
+"""A run that was killed is taken over, which an undisturbed one is not: one more of these."""
+
+NUMBERED = {"lease", "commit", "commits", "chain", "log"}
+"""What of the state moves with the number of records."""
+
+
+def without_times_ids_and_lease(project: Any) -> dict[str, Any]:
     """
-    Take out what may differ: times, operation ids, lease.
+    Tell the state and every record, without what may differ: times, operation ids, lease.
 
     A commit's digest is over a state with times in it, its link and a chunk's digest are over commits:
     the last state's are verified, then all are left out as the times that they stand for, and so are sizes of what
     times are spelled in and the operation ids' own digests. A task's incarnation is the id of its first commit, which
-    a long run has sealed.
+    a long run has sealed. Who took the task and gave it back is left out with the numbers that it moves; see
+    `check_leases`.
     """
+    state = project.state()
     decoded = decode_state(json.dumps(state).encode())
     ledger = state["mendloop"]
     assert ledger["commits"][-1]["digest"] == digest(decoded)
     assert ledger["chain"] == {"count": ledger["commit"], "head": ledger["commits"][-1]["link"]}
     first = ledger["commits"][0]
     assert first["number"] > 1 or first["id"] == ledger["incarnation"]
-    bare = {key: value for key, value in ledger.items() if key != "lease"}
+    records = project.records()
+    assert [record["to_commit"] for record in records] == list(range(1, ledger["commit"] + 1))
+    bare = {key: value for key, value in ledger.items() if key not in NUMBERED}
     stripped: dict[str, Any] = _strip(state | {"mendloop": bare})
-    return stripped
+    return stripped | {"records": [_strip(r, "record") for r in records if r["do"] not in LEASE]}
+
+
+def check_leases(project: Any) -> None:
+    """Each generation that was given out has one record, and was given back or taken over in it."""
+    given: list[int] = []
+    held = 0
+    for record in project.records():
+        facts = record["facts"]
+        if record["do"] == ACQUIRE:
+            assert ("taken_from" in facts) == bool(held)
+            held = facts["generation"]
+            given.append(held)
+        elif record["do"] == RELEASE:
+            assert held == facts["generation"]
+            held = 0
+    lease = project.state()["mendloop"]["lease"]
+
+    assert given == list(range(1, lease["generation"] + 1))
+    assert bool(held) == ("holder" in lease)
 
 
 def _strip(value: Any, key: str = "") -> Any:
@@ -58,6 +88,7 @@ def _strip(value: Any, key: str = "") -> Any:
             name: _strip(member, name)
             for name, member in value.items()
             if name not in TIMES | OPERATION_IDS | PACKED
+            and not (key == "record" and name in {"from_commit", "to_commit"})
         }
     if isinstance(value, list):
         return [_strip(member) for member in value]
@@ -70,7 +101,7 @@ def test_the_comparison_sees_more_than_nothing(make_project: Callable[..., Any])
     assert one.run().returncode == 0
     assert other.run().returncode == 0
 
-    assert without_times_ids_and_lease(one.state()) != without_times_ids_and_lease(other.state())
+    assert without_times_ids_and_lease(one) != without_times_ids_and_lease(other)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -94,8 +125,9 @@ def test_a_killed_run_ends_like_an_undisturbed_one(
     assert resumed.returncode == 0, resumed.stderr
     assert time.monotonic() - started < RECOVERY_SECONDS
     assert _first_iteration(resumed.stdout) == before["iteration"]
-    expected = without_times_ids_and_lease(undisturbed.state())
-    assert without_times_ids_and_lease(project.state()) == expected
+    expected = without_times_ids_and_lease(undisturbed)
+    assert without_times_ids_and_lease(project) == expected
+    check_leases(project)
 
 
 def _first_iteration(lines: str) -> int:
@@ -127,8 +159,9 @@ def test_recovering_twice_at_once_does_it_once(
     codes = sorted(process.wait(timeout=60) for process in both)
 
     assert codes in ([0, 0], [0, 10])
-    expected = without_times_ids_and_lease(undisturbed.state())
-    assert without_times_ids_and_lease(project.state()) == expected
+    expected = without_times_ids_and_lease(undisturbed)
+    assert without_times_ids_and_lease(project) == expected
+    check_leases(project)
 
 
 SLOW = """
@@ -178,8 +211,9 @@ def test_what_a_killed_run_left_running_is_ended(
         a[0] == "begin" and b == ["end", a[1]]
         for a, b in zip(lines[1::2], lines[2::2], strict=True)
     )
-    expected = without_times_ids_and_lease(undisturbed.state())
-    assert without_times_ids_and_lease(project.state()) == expected
+    expected = without_times_ids_and_lease(undisturbed)
+    assert without_times_ids_and_lease(project) == expected
+    check_leases(project)
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

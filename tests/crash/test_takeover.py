@@ -115,3 +115,20 @@ def test_a_stopped_holder_loses_the_task_and_cannot_write(
         assert "Traceback" not in said
         assert project.state() == after
         assert project.steps() == steps
+
+
+def test_each_generation_of_killed_runs_is_on_record_once(
+    make_project: Callable[..., Any],
+) -> None:
+    """Runs killed one after another: each take-over has its record, which says from whom."""
+    project = make_project()
+    for point in ("lease-acquired", "step-begun", "command-ended", "review-recorded", "step-begun"):
+        assert project.run(crash_at=point).returncode == -signal.SIGKILL
+    assert project.run().returncode == 0
+    records = project.records()
+    taken = [record["facts"] for record in records if record["do"] == "acquire_lease"]
+
+    assert [1, 2, 3, 4, 5, 6] == [facts["generation"] for facts in taken]
+    assert [None, *["tester"] * 5] == [facts.get("taken_from") for facts in taken]
+    assert {("tester", "run")} == {(record["by"], record["door"]) for record in records}
+    assert 1 == sum(record["do"] == "release_lease" for record in records)

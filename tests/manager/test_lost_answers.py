@@ -21,11 +21,12 @@ from faulty_store import (
     at_random,
     in_turn,
 )
-from states import entry
+from states import entry, holder
 
 from mendloop.core import commands
 from mendloop.core.commits import COMMITS_KEPT, SEAL_BATCH
 from mendloop.core.errors import (
+    LeaseHeld,
     MaxIterationsReached,
     OutcomeUnknown,
     StateExists,
@@ -355,3 +356,44 @@ async def test_what_was_done_long_ago_is_known_by_the_sealed_history(
 
     assert 1 == await asking
     assert number == await other.get_current_iteration("t")
+
+
+async def test_each_generation_of_the_lease_has_one_record(
+    store: FaultyStore, manage: Manage, scaled: Callable[[int, int], int]
+) -> None:
+    """Taken over by one of three at once, again and again: each that won is told once, and no other."""
+    first = manage(store, clock=SteppedClock())
+    await first.create_task("t")
+    store.choose = at_random((LOST_ANSWER, SILENT, DOWN, CONFLICT), rate=0.5, seed=11)
+    hurried = {"clock": SteppedClock(), "deadline_seconds": 0.03}
+    managers = [manage(store, **hurried) for _ in range(3)]
+
+    async def take(name: str, mark: tuple[int, int], number: int) -> int | None:
+        command = commands.AcquireLease(
+            holder=holder(name), ttl_seconds=30.0, boottime_seconds=1.0, abandoned=mark
+        )
+        turns = iter(range(number, 10**6))
+
+        async def ask() -> Any:
+            return await managers[next(turns) % 3].submit("t", command, op_id=name)
+
+        try:
+            return int((await until_answered(ask))["generation"])
+        except LeaseHeld:
+            return None
+
+    won: list[int] = []
+    for turn in range(scaled(100, 15)):
+        lease = (await until_answered(lambda: first.require_state("t"))).ledger.lease
+        mark = (lease.generation, lease.renewals)
+        taken = await asyncio.gather(*(take(f"{turn}-{n}", mark, n) for n in range(3)))
+        won += [generation for generation in taken if generation is not None]
+    store.choose = lambda _operation, _kind: None
+    told = [
+        change.facts["generation"]
+        async for commit in first.commits(await first.require_state("t"))
+        for change in commit.changes
+        if change.do == "acquire_lease"
+    ]
+
+    assert list(range(1, scaled(100, 15) + 1)) == won == told

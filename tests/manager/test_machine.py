@@ -88,7 +88,9 @@ class SideBySide(RuleBasedStateMachine):
         self._managers = [StateManager(store, by="ann") for store in self._stores]
 
     def teardown(self) -> None:
-        """Close what was opened."""
+        """Have the records verified, and close what was opened."""
+        for task_id in self._model.tasks:
+            assert () == self._do(self._managers[0].verify_records(task_id)).flaws
         for manager, store in zip(self._managers, self._stores, strict=True):
             self._do(manager.close())
             self._do(store.close())

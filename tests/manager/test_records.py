@@ -20,6 +20,7 @@ from mendloop.core.errors import DeserializationError, StateNotFound
 from mendloop.core.model import Settings
 from mendloop.core.names import CHUNK, HEAD, head_name
 from mendloop.core.records import records_of
+from mendloop.core.run import Lease
 from mendloop.core.verifying import HEAD_PLACE, FlawKind, Verdict
 from mendloop.core.vocabulary import Life
 from mendloop.manager import StateManager
@@ -314,20 +315,22 @@ async def test_all_tasks_are_verified(place: Store, manage: Manage) -> None:
 async def test_what_leaves_no_record_is_no_change_by_other_hands(
     place: Store, manage: Manage
 ) -> None:
-    """A lease, and when a tip was told, change no digest; a task of an older schema stays in it."""
+    """Heartbeats, and when a tip was told, change no digest; a task of an older schema stays in it."""
     manager = manage(place)
     await Porter().import_(place, (GOLDEN / "schema-2.jsonl").read_bytes())
-    take = commands.AcquireLease(holder=holder("t1"), ttl_seconds=30, boottime_seconds=1)
-    generation = (await manager.submit("long", take))["generation"]
-    await manager.submit("long", commands.ReleaseLease(generation=generation))
+    await _hand_to(place, "long", Lease(generation=9, holder=holder("older")))
+    for number in range(3):
+        renew = commands.RenewLease(generation=9, boottime_seconds=float(number))
+        await manager.submit("long", renew)
     older = await manager.require_state("long")
     first = await manager.verify_records("long")
+    await manager.submit("long", commands.ReleaseLease(generation=9))
     await manager.record_tip("long", "a1")
     for _ in range(2):
         await manager.record_tip("long", "a1")
         await manage(place).increment_iteration("long")
-    doings = [
-        change.do
+    done = [
+        (change.do, change.facts)
         async for commit in manager.commits(await manager.require_state("long"), after=40)
         for change in commit.changes
     ]
@@ -335,7 +338,39 @@ async def test_what_leaves_no_record_is_no_change_by_other_hands(
 
     assert (2, 2) == (older.ledger.schema, older.ledger.min_writer)
     assert () == first.flaws == last.flaws
-    assert ["record_tip", "increment", "increment"] == doings
+    assert ["release_lease", "record_tip", "increment", "increment"] == [do for do, _ in done]
+    assert {"generation": 9, "renewals": 3} == done[0][1]
+
+
+async def _hand_to(place: Store, task_id: str, lease: Lease) -> None:
+    """Put the lease of a task past the manager into other hands."""
+    head = await place.get(HEAD, head_name(task_id))
+    assert head is not None
+    body = json.loads(head.body)
+    body["mendloop"]["lease"] = msgspec.to_builtins(lease)
+    await place.replace(head, json.dumps(body).encode())
+
+
+@pytest.mark.damages
+async def test_a_lease_in_other_hands_is_named_until_it_is_taken_again(
+    place: Store, manage: Manage
+) -> None:
+    """No record tells of who holds it: that is a flaw, and the next one who takes it is told."""
+    manager = manage(place)
+    await manager.create_task("t")
+    take = commands.AcquireLease(holder=holder("t1"), ttl_seconds=30, boottime_seconds=1)
+    await manager.submit("t", take)
+    await manager.submit("t", commands.ReleaseLease(generation=1))
+    await _hand_to(place, "t", Lease(generation=2, holder=holder("forged")))
+    [flaw] = (await manager.verify_records("t")).flaws
+    again = msgspec.structs.replace(take, abandoned=(2, 0))
+    await manage(place).submit("t", again)
+    after = await manager.verify_records("t")
+    taken = (await manager.require_state("t")).ledger.commits[-1].changes[-1]
+
+    assert (FlawKind.OUTSIDE, 3) == (flaw.kind, flaw.first)
+    assert () == after.flaws
+    assert (3, "ann@laptop") == (taken.facts["generation"], taken.facts["taken_from"])
 
 
 async def _read_and_write(manager: StateManager) -> None:

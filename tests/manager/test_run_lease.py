@@ -231,7 +231,7 @@ async def test_an_old_holder_that_wakes_up_cannot_write(manager: StateManager) -
 async def test_heartbeats_leave_no_commit_and_do_not_move_the_last_update(
     manager: StateManager, clock: SteppedClock
 ) -> None:
-    """A long run renews its lease and writes nothing else; at the end it is given back."""
+    """A long run renews its lease and writes nothing else; giving it back tells how often."""
     lease = await RunLease.acquire(manager, "t", ME, ttl_seconds=_TTL_SECONDS)
     before = await manager.get_state("t")
     async with lease.held():
@@ -241,12 +241,14 @@ async def test_heartbeats_leave_no_commit_and_do_not_move_the_last_update(
     assert before is not None
     assert during is not None
     assert after is not None
-    for state in (during, after):
-        assert before.last_update == state.last_update
-        assert before.mendloop.commits == state.mendloop.commits  # type: ignore[union-attr]
-    beats = during.mendloop.lease.renewals  # type: ignore[union-attr]
+    assert before.last_update == during.last_update == after.last_update
+    assert before.ledger.commits == during.ledger.commits == after.ledger.commits[:-1]
+    beats = during.ledger.lease.renewals
     assert 28 <= beats <= 36
-    assert after.mendloop.lease.holder is None  # type: ignore[union-attr]
+    assert after.ledger.lease.holder is None
+    [left] = after.ledger.commits[-1].changes
+    assert ("release_lease", 1) == (left.do, left.facts["generation"])
+    assert beats <= left.facts["renewals"] <= 36
 
 
 async def held_until_lost(lease: RunLease) -> list[str]:

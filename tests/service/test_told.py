@@ -114,7 +114,12 @@ async def test_the_lease_of_a_run_that_is_gone_is_taken_back(served: Served, sto
             ):
                 await manager.submit("living", renew)
                 await asyncio.sleep(_TTL_SECONDS / 10)
-        assert (await manager.require_state("gone")).ledger.lease.holder is None
+        gone = (await manager.require_state("gone")).ledger
+        taken, left = [commit.changes[0] for commit in gone.commits[-2:]]
+        assert gone.lease.holder is None
+        assert ("acquire_lease", "ann@laptop") == (taken.do, taken.facts["taken_from"])
+        assert ("release_lease", 2) == (left.do, left.facts["generation"])
+        assert {("service", taken.by)} == {(taken.door, left.by), (left.door, left.by)}
         assert (await manager.require_state("living")).ledger.lease.holder is not None
         assert 1 == replica.metric("mendloop_recoveries_total", kind="lease")
 

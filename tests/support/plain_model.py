@@ -183,6 +183,7 @@ class PlainModel:
             if task["holder"] and (task["generation"], task["renewals"]) != abandoned:
                 return "LeaseHeld", None
             task |= {"holder": token, "generation": task["generation"] + 1, "renewals": 0}
+            task["commit"] += 1
         return "ok", {"generation": task["generation"]}
 
     def _renew(self, task_id: str, generation: int) -> Answer:
@@ -197,6 +198,7 @@ class PlainModel:
             return "StateNotFound", None
         if not self._not_holding(task_id, generation):
             self.tasks[task_id] |= {"holder": None, "renewals": 0}
+            self.tasks[task_id]["commit"] += 1
         return "ok", {}
 
     def _begin(self, task_id: str, generation: int, kind: str) -> Answer:

@@ -217,6 +217,20 @@ def _say_recover(facts: dict[str, Any]) -> str:
     return f"{did} at iteration {facts.get('iteration')}; lost: {lost or 'nothing'}"
 
 
+def _say_acquire(facts: dict[str, Any]) -> str:
+    holder, generation = facts.get("holder", "?"), facts.get("generation", "?")
+    before = facts.get("taken_from")
+    if before is None:
+        return f"taken by {holder} (generation {generation})"
+    by = f" by {holder}" if holder != before else ""
+    return f"taken over from {before}{by} (generation {generation})"
+
+
+def _say_release(facts: dict[str, Any]) -> str:
+    count = facts.get("renewals", 0)
+    return f"given back after {count} heartbeat{'' if count == 1 else 's'}"
+
+
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "create": lambda _: "created",
     "configure": _say_configure,
@@ -226,6 +240,8 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "record_comment": lambda facts: (
         f"comment {facts.get('id', '?')} {facts.get('event', 'told')} by {facts.get('by', '?')}"
     ),
+    "acquire_lease": _say_acquire,
+    "release_lease": _say_release,
     "judge": _say_judge,
     "put_state": lambda facts: f"written whole by another program at {facts or 'its beginning'}",
     "change_outside": lambda facts: (

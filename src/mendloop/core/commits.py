@@ -115,7 +115,7 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         state: After all of them; None where there was none and none was made.
         answers: One for each request, in order.
         is_changed: Whether there is anything to write.
-        commits: The one that records it; none where only a lease or the like has changed.
+        commits: The one that records it; none where only heartbeats or the like have changed.
         documents: What has to be written first.
         dropped: What nothing points at any more once the state is written.
     """

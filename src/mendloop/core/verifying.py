@@ -14,6 +14,7 @@ import msgspec
 
 from mendloop.core.chain import link_of
 from mendloop.core.codec import digest
+from mendloop.core.holding import ToldLease
 from mendloop.core.model import Commit, RemediationState
 
 __all__ = ["HEAD_PLACE", "Examination", "Flaw", "FlawKind", "Placed", "Verdict"]
@@ -101,6 +102,7 @@ class Examination:
         self._gaps: list[_Gap] = []
         self._spans: list[tuple[int, int, str]] = []
         self._told_lost: list[tuple[int, int]] = []
+        self._lease = ToldLease()
         self._older_repair_at = 0
         self._records = 0
         self._chained = 0
@@ -153,6 +155,7 @@ class Examination:
         if number > self._number + 1:
             self._gaps.append(_Gap(self._number + 1, number - 1, is_chained=self._begun_at > 0))
             self._links = ()
+            self._lease.forget()
         is_next = number == self._number + 1
         self._number = number
         if commit is None:
@@ -165,6 +168,8 @@ class Examination:
         # What a repair says counts where it is certain that a repair said it.
         elif self._check_link(place, commit, is_next=is_next):
             self._hear(commit)
+            return
+        self._lease.forget()
 
     def _check_link(self, place: str, commit: Commit, *, is_next: bool) -> bool:
         """Compare a record with the one before it; tells whether it is certainly the one written."""
@@ -194,8 +199,9 @@ class Examination:
         return is_certain
 
     def _hear(self, commit: Commit) -> None:
-        """Take in what a repair says that it could not bring back."""
+        """Take in who holds the task, and what a repair says that it could not bring back."""
         for change in commit.changes:
+            self._lease.hear(change)
             if change.do == "recover":
                 self._older_repair_at = commit.number if not commit.link else self._older_repair_at
                 self._told_lost += _spans(change.facts.get("missing"))
@@ -225,6 +231,10 @@ class Examination:
             what = (
                 f"the state was changed by other hands after record {last}, which no record tells"
             )
+            self._flaws.append(Flaw(kind=FlawKind.OUTSIDE, what=what, first=last, last=last))
+        wrong = self._lease.flaw_of(ledger.lease) if self._number == last else ""
+        if wrong:
+            what = f"the lease was changed by other hands after record {last}: it {wrong}"
             self._flaws.append(Flaw(kind=FlawKind.OUTSIDE, what=what, first=last, last=last))
 
     def _tell_gaps(self) -> None:

@@ -1,12 +1,17 @@
 """
 Who may run a task.
 
-The lease is no part of the history: its changes leave no record and do not move ``last_update``.
-Whether a lease is abandoned is judged by the contender, on one machine's clock, and handed in;
-here it only has to be still the one that was judged.
+Taking the lease, taking it over and giving it back leave a record each. Heartbeats, and which process
+the holder has started, leave none: they say no more than how long the first of these holds. None of
+it moves ``last_update``, since nothing happened in the task.
+
+Whether a lease is abandoned is judged by the contender, on one machine's clock, and handed in; here
+it only has to be still the one that was judged.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -20,12 +25,14 @@ from mendloop.core.commands import (
 )
 from mendloop.core.model import Ledger, RemediationState
 from mendloop.core.run import Lease
-from mendloop.core.text import AUTHOR_LIMIT_BYTES, PATH_LIMIT_BYTES, tidy
+from mendloop.core.text import PATH_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
     Transition,
     check_holder,
+    holder_name,
     lease_held,
     ledger_of,
+    loss_facts,
     require,
     vacated,
 )
@@ -49,27 +56,30 @@ def acquire(state: RemediationState | None, command: AcquireLease, context: Cont
     if lease.holder is not None:
         if lease.holder.token == command.holder.token:
             return Transition(
-                state=state,
-                result={"generation": lease.generation},
-                is_changed=False,
-                leaves_record=False,
+                state=state, result={"generation": lease.generation}, is_changed=False
             )
         if (lease.generation, lease.renewals) != command.abandoned:
             raise lease_held(state, ledger)
+    holder = _replace(command.holder, name=holder_name(command.holder, context))
     taken = _replace(
         lease,
         generation=lease.generation + 1,
-        holder=_replace(
-            command.holder,
-            name=tidy(command.holder.name, limit_bytes=AUTHOR_LIMIT_BYTES, redact=context.redact),
-        ),
+        holder=holder,
         acquired_at=context.now,
         ttl_seconds=command.ttl_seconds,
         renewals=0,
         renewed_boottime_seconds=command.boottime_seconds,
         tree=tidy(command.tree, limit_bytes=PATH_LIMIT_BYTES, redact=context.redact),
     )
-    return _kept(state, ledger, validated(taken), result={"generation": taken.generation})
+    taken = validated(taken)
+    facts: dict[str, Any] = {"generation": taken.generation, "holder": holder.name}
+    if taken.tree:
+        facts["tree"] = taken.tree
+    return Transition(
+        state=_with(state, ledger, taken),
+        result={"generation": taken.generation},
+        facts=facts | loss_facts(lease, context),
+    )
 
 
 def renew(state: RemediationState | None, command: RenewLease, context: Context) -> Transition:
@@ -87,7 +97,7 @@ def renew(state: RemediationState | None, command: RenewLease, context: Context)
         renewals=ledger.lease.renewals + 1,
         renewed_boottime_seconds=command.boottime_seconds,
     )
-    return _kept(state, ledger, lease)
+    return Transition(state=_with(state, ledger, lease), leaves_record=False)
 
 
 def record_child(
@@ -102,26 +112,23 @@ def record_child(
     state = require(state, context)
     ledger = ledger_of(state, context)
     check_holder(state, ledger, command.generation)
-    return _kept(state, ledger, _replace(ledger.lease, child=command.child))
+    lease = _replace(ledger.lease, child=command.child)
+    return Transition(state=_with(state, ledger, lease), leaves_record=False)
 
 
 def release(state: RemediationState | None, command: ReleaseLease, context: Context) -> Transition:
     """Give the lease back; where it is another's by now, nothing changes."""
     state = require(state, context)
     ledger = ledger_of(state, context)
-    if ledger.lease.holder is None or ledger.lease.generation != command.generation:
-        return Transition(state=state, is_changed=False, leaves_record=False)
-    return _kept(state, ledger, vacated(ledger.lease, generation=command.generation, child=None))
-
-
-def _kept(
-    state: RemediationState,
-    ledger: Ledger,
-    lease: Lease,
-    result: dict[str, int] | None = None,
-) -> Transition:
+    lease = ledger.lease
+    if lease.holder is None or lease.generation != command.generation:
+        return Transition(state=state, is_changed=False)
+    left = vacated(lease, generation=lease.generation, child=None)
     return Transition(
-        state=_replace(state, mendloop=_replace(ledger, lease=lease)),
-        result=dict(result or {}),
-        leaves_record=False,
+        state=_with(state, ledger, left),
+        facts={"generation": lease.generation, "renewals": lease.renewals},
     )
+
+
+def _with(state: RemediationState, ledger: Ledger, lease: Lease) -> RemediationState:
+    return _replace(state, mendloop=_replace(ledger, lease=lease))

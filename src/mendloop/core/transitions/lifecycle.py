@@ -37,6 +37,7 @@ from mendloop.core.transitions.outcome import (
     check_not_run_by_others,
     given_reason,
     ledger_of,
+    loss_facts,
     new_state,
     refuse_unless_running,
     require,
@@ -294,12 +295,14 @@ def stop(state: RemediationState | None, command: Stop, context: Context) -> Tra
         return Transition(state=state, is_changed=False)
     reason = given_reason(command.reason, context)
     ledger = _ended(ledger, StopReason.TERMINATED, reason)
-    if ledger.lease.holder is not None:
-        lease = ledger.lease
-        lease = vacated(lease, generation=lease.generation + 1, child=lease.child)
-        ledger = _replace(ledger, lease=lease)
+    facts: dict[str, Any] = {"stop_reason": StopReason.TERMINATED, "reason": reason}
+    lease = ledger.lease
+    if lease.holder is not None:
+        left = vacated(lease, generation=lease.generation + 1, child=lease.child)
+        ledger = _replace(ledger, lease=left)
+        facts |= {"generation": left.generation} | loss_facts(lease, context)
     state = revise(state, ledger, status=Status.FAILED, last_update=context.now)
-    return Transition(state=state, facts={"stop_reason": StopReason.TERMINATED, "reason": reason})
+    return Transition(state=state, facts=facts)
 
 
 _STATUS_OF = {

@@ -17,8 +17,13 @@ from mendloop.core.errors import (
 )
 from mendloop.core.migrations import migrated
 from mendloop.core.model import LEDGER_SCHEMA, STATE_VERSION, Ledger, RemediationState, Settings
-from mendloop.core.run import Child, Lease, generation_beyond
-from mendloop.core.text import ERROR_MESSAGE_LIMIT_BYTES, REASON_LIMIT_BYTES, tidy
+from mendloop.core.run import Child, Holder, Lease, generation_beyond
+from mendloop.core.text import (
+    AUTHOR_LIMIT_BYTES,
+    ERROR_MESSAGE_LIMIT_BYTES,
+    REASON_LIMIT_BYTES,
+    tidy,
+)
 from mendloop.core.vocabulary import Phase, Status, StepKind, StopReason
 
 __all__ = [
@@ -27,8 +32,10 @@ __all__ = [
     "check_holder",
     "check_not_run_by_others",
     "given_reason",
+    "holder_name",
     "lease_held",
     "ledger_of",
+    "loss_facts",
     "new_state",
     "refuse_unless_running",
     "require",
@@ -50,7 +57,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
         result: What to tell the caller; also told to one who asks again with the operation id.
         facts: What changed, for the history.
         is_changed: False where there is nothing to write.
-        leaves_record: False for heartbeats and the like, which are no part of the history.
+        leaves_record: False for heartbeats and the like, which are no news for the history.
         refusal: Set where the caller is told no, and the state changes all the same.
         compacts: Whether all findings are to leave the head that need not stay in it.
     """
@@ -200,6 +207,22 @@ def check_not_run_by_others(
 def vacated(lease: Lease, *, generation: int, child: Child | None) -> Lease:
     """Return *lease* without a holder; what others keep in it stays."""
     return Lease(generation=generation, child=child, tree=lease.tree, extra=lease.extra)
+
+
+def holder_name(holder: Holder, context: Context) -> str:
+    """Return the name of *holder*, cleaned."""
+    return tidy(holder.name, limit_bytes=AUTHOR_LIMIT_BYTES, redact=context.redact)
+
+
+def loss_facts(lease: Lease, context: Context) -> dict[str, Any]:
+    """
+    Tell who loses *lease* to another, and how often he had renewed it; nothing where nobody has it.
+
+    Who loses it gives nothing back, so no other record tells of his heartbeats.
+    """
+    if lease.holder is None:
+        return {}
+    return {"taken_from": holder_name(lease.holder, context), "renewals": lease.renewals}
 
 
 def lease_held(state: RemediationState, ledger: Ledger) -> LeaseHeld:
