@@ -115,17 +115,35 @@ async def test_a_run_does_not_hold_the_task_in_the_other_store(
         await manager.submit("job-0", acquire)
     bundle = await porter.export(one)
     await porter.import_(other, bundle)
+    [again] = await porter.import_(other, bundle)
     async with StateManager(other) as manager:
         lease = (await manager.require_state("job-0")).ledger.lease
         taken = await manager.submit(
             "job-0",
             commands.AcquireLease(holder=holder("t2"), ttl_seconds=30, boottime_seconds=1),
         )
-    [outcome] = await porter.import_(other, bundle)
+    [late] = await porter.import_(other, bundle)
 
     assert (None, 1, "/home/ann/tree") == (lease.holder, lease.generation, lease.tree)
     assert {"generation": 2} == taken
-    assert Verdict.PRESENT is outcome.verdict
+    assert Verdict.PRESENT is again.verdict
+    assert "is newer: it is at commit 4, the bundle at 3" in str(late.error)
+
+
+async def test_a_task_that_was_taken_in_both_stores_is_not_the_same(
+    open_store: OpenStore, porter: Porter
+) -> None:
+    """Two runs changed nothing else in it, and yet its records tell of two histories."""
+    one, other = await open_store("one"), await open_store("other")
+    await porter.fill(one, 1)
+    await porter.import_(other, await porter.export(one))
+    for store in (one, other):
+        async with StateManager(store) as manager:
+            command = commands.AcquireLease(holder=holder(), ttl_seconds=30, boottime_seconds=1)
+            await manager.submit("job-0", command)
+    [outcome] = await porter.import_(other, await porter.export(one))
+
+    assert "both went on by themselves after commit 2" in str(outcome.error)
 
 
 async def test_an_older_state_is_brought_up_to_date(open_store: OpenStore, porter: Porter) -> None:
