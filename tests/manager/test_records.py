@@ -429,7 +429,12 @@ async def test_a_removal_that_has_begun_hides_no_change(place: Store, manage: Ma
     for document in (await place.list(CHUNK, labels={"part": "commits"})).documents:
         await place.delete(document)
     begun = await manager.verify_records("t")
+    left = json.loads((await head_of(place)).body)
+    left["mendloop"]["commits"][-1]["changes"][0]["by"] = "mallory"
+    await edit(place, mendloop=left["mendloop"])
+    changed = await manager.verify_records("t")
 
     assert [FlawKind.OUTSIDE] == [flaw.kind for flaw in forged.flaws]
+    assert FlawKind.CHANGED in {flaw.kind for flaw in changed.flaws}
     assert () == begun.flaws
     assert "removal has begun" in begun.notes[-1]
