@@ -224,3 +224,20 @@ def test_the_name_of_who_removes_has_no_secret(place: Store) -> None:
     logbook = Logbook(place, actor=actor, clock=SteppedClock(), redact=redact_secrets)
 
     assert Actor("ann [redacted: github token]", "cleanup") == logbook.actor
+
+
+async def test_an_entry_is_one_line_and_one_that_is_taken_back_another(
+    place: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who goes on with a removal tells it no second time; who keeps lines learns that it was not done."""
+    caplog.set_level("INFO", "mendloop.audit")
+    clock = SteppedClock()
+    logbook = Logbook(place, actor=Actor("ann", "cleanup"), clock=clock, redact=redact_secrets)
+    told = Entry(do="remove", task_id="t", at=clock.now(), by="ann", door="cleanup", op_id="0" * 16)
+    written = await logbook.write(told)
+    assert await logbook.write(told) is None
+    await logbook.withdraw(written)
+
+    lines = [vars(line)["do"] for line in caplog.records if line.name == "mendloop.audit"]
+    assert ["remove", "not_remove"] == lines
+    assert () == (await logbook.page("", limit=1, cursor=None)).entries
