@@ -11,7 +11,7 @@ from clocks import BehindClock, SteppedClock
 from patience import eventually
 
 from mendloop.clock import Clock, SystemClock
-from mendloop.core.election import Held, LeaseRecord, Leases, Observation, taken
+from mendloop.core.election import Held, LeaseRecord, Leases, Observation, released, taken
 from mendloop.core.errors import StoreUnavailable
 from mendloop.service.leader import ElectionTerms, Elector
 from mendloop.stores.leases import LEASE, StoredLeases
@@ -242,3 +242,11 @@ async def test_names_with_secrets_stay_two_and_are_not_stored(store: Store) -> N
             held = await StoredLeases(store, "lead").read()
     assert held is not None
     assert held.record.holder.startswith("[redacted: github token]#")
+
+
+def test_a_lease_that_was_given_back_is_free_at_once() -> None:
+    """Who comes next does not wait for a leader that has ended."""
+    given_back = released(_RECORD, now=_THEN)
+
+    assert Observation(given_back, 5.0).is_free_for("a", now_seconds=5.0)
+    assert not Observation(_RECORD, 5.0).is_free_for("a", now_seconds=5.0)
