@@ -229,7 +229,8 @@ async def test_another_state_is_told_from_one_that_went_on(
     refused = await Importer(other, logbook_of(other, "import")).check(bundle)
 
     assert ["job-0", "job-1"] == list(refused)
-    assert f"differs from the bundle's at the same commit {commit}" in str(refused["job-0"])
+    at = f"the store is at commit {commit}, the bundle at {commit}"
+    assert at in str(refused["job-0"])
     assert "another of the same id" in str(refused["job-1"])
 
 
