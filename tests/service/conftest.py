@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from audited import check_records
+from leaks import leaks_in
 from prometheus import PrometheusMissing, prometheus_programs
 from rights import grant
 from served import Served
@@ -34,6 +36,25 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
         served = Served("kubernetes", tmp_path / "service", environment)
     yield served
     served.end()
+    assert [] == _leaks_beside(served)
+
+
+def _leaks_beside(served: Served) -> list[str]:
+    """Secrets in what the replicas have logged and told, and what they were started with in either."""
+    own = (served.token.encode(), served.secret, *_tokens(served))
+    found = []
+    for replica in served.replicas:
+        for told in (replica.log_path.read_bytes(), replica.exposition):
+            found += [*leaks_in(told), *(secret.decode() for secret in own if secret in told)]
+    return found
+
+
+def _tokens(served: Served) -> list[bytes]:
+    """By which the API server knows the replicas."""
+    if served.spec != "kubernetes":
+        return []
+    users = yaml.safe_load(Path(served.environment["KUBECONFIG"]).read_text())["users"]
+    return [one["user"]["token"].encode() for one in users]
 
 
 @pytest.fixture

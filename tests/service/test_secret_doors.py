@@ -2,8 +2,9 @@
 No secret gets into a store, a log, a metric or a message, by whatever door it comes.
 
 Secrets of many kinds are planted in every text that a door takes, and then searched for in all that
-was left behind. A search after the other tests would show nothing: they plant none. What is set
-aside byte for byte is the stated exception, and no test here damages a state.
+was left behind. What every other test of the manager, a crash, the service or the cluster leaves is
+searched too, see `audited`. What is set aside byte for byte is the stated exception, and no test here
+damages a state.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import msgspec
 import pytest
 from cli_user import User
 from hook_sender import CONFIG, Hook, headers_of, hook
+from leaks import leaks_of
 from planted import Planted, in_cluster, in_sqlite
 from sarif_log import result_at, sarif
 from served import Served, get_json, until_processed
@@ -500,6 +502,7 @@ async def test_a_secret_that_is_planted_is_nowhere_left(
     assert _MARK in b"".join(kept)
 
 
+@pytest.mark.damages
 async def test_the_search_finds_what_is_left(
     served: Served, store: Store, request: pytest.FixtureRequest
 ) -> None:
@@ -514,6 +517,7 @@ async def test_the_search_finds_what_is_left(
     found = planted.found_in(_kept(served, request))
 
     assert {f"{number}: description" for number in range(30)} | {"by"} <= found
+    assert [] != await leaks_of(store)
 
 
 _LOGGED = """

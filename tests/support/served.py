@@ -31,6 +31,7 @@ class Replica:
         log_path: What it logs.
         intake: URL where senders come.
         admin: URL where probes come.
+        exposition: What it told of its metrics when it was last asked.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Replica:
                 env=dict(env),
             )
         self.intake = self.admin = ""
+        self.exposition = b""
 
     def log(self) -> list[dict[str, Any]]:
         """Every event that was logged, whole lines only."""
@@ -80,9 +82,9 @@ class Replica:
     def metric(self, name: str, **labels: str) -> float:
         """The value of one sample; 0 where there is none yet."""
         with urlopen(f"{self.admin}/metrics", timeout=10) as answer:  # noqa: S310 - loopback  # noqa: S310 - loopback
-            text = answer.read().decode()
+            self.exposition = answer.read()
         total = 0.0
-        for line in text.splitlines():
+        for line in self.exposition.decode().splitlines():
             sample, _, value = line.rpartition(" ")
             is_it = sample == name or sample.startswith(f"{name}{{")
             if is_it and all(f'{label}="{wanted}"' in sample for label, wanted in labels.items()):
