@@ -119,6 +119,19 @@ async def test_a_bundle_of_a_newer_format_is_refused(
         await porter.import_(await open_store("other"), newer)
 
 
+async def test_a_sound_line_after_the_end_is_refused(open_store: OpenStore, porter: Porter) -> None:
+    """Nothing comes after the last line, though it has the number and the digest that are due."""
+    lines = BundleLines()
+    header = Header(bundle=BUNDLE_FORMAT, written_at=NOW, written_by="0", source="x", tasks=0)
+    made = [
+        lines.header(header),
+        lines.trailer(),
+        lines.document("a", HEAD, head_name("a"), b"{}"),
+    ]
+
+    assert 3 == (await refused(await open_store("other"), porter, b"".join(made))).line
+
+
 async def test_an_end_that_counts_otherwise_is_refused(
     open_store: OpenStore, porter: Porter, bundle: bytes
 ) -> None:

@@ -172,3 +172,11 @@ def test_a_hundred_labels_are_kept() -> None:
     event = {"pull_request": pull_request(labels=labels)}
 
     assert 100 == len(_reduced("pull_request_review", review(event=event)).labels)
+
+
+def test_what_is_kept_of_a_delivery_has_no_secret() -> None:
+    """Neither the text nor a name that somebody chose: it waits in the store."""
+    token = "ghp_" + "a1B2" * 9
+    found = _reduced("pull_request_review_comment", review_comment(body=token, path=f"x/{token}"))
+
+    assert ("[redacted: github token]", "x/[redacted: github token]") == (found.text, found.path)

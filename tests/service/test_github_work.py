@@ -230,9 +230,10 @@ async def _send(url: str, hooks: Sequence[Hook]) -> list[tuple[str, str]]:
 
 async def test_only_listed_repositories_count_in_any_case(file: Store) -> None:
     """A repository is known by its full name as GitHub knows it: in whatever case it is written."""
+    own = {"repository": {"id": 9, "full_name": "OCTO/hello"}}
     other = {"repository": {"id": 10, "full_name": "octo/other"}}
     hooks = [
-        hook("issue_comment", issue_comment()),
+        hook("issue_comment", issue_comment(event=own)),
         hook("issue_comment", issue_comment(event=other)),
     ]
     async with _open_door(file, GithubTable(repositories=("Octo/Hello",))) as url:
