@@ -50,6 +50,11 @@ SECRETS = [
     ("secret", "hunter2hunter2", 'password = "{}"'),
     ("secret", _HEX, "api_key={}"),
     ("secret", _made(32), '{{"access_token": "{}"}}'),
+    ("secret", "mySup3rS3cretPw9", "password: {}"),
+    ("secret", "changeKx83hdQz", "DB_PASSWORD={}"),
+    ("cookie", f"theme=dark; sid={_made(16)}", "Cookie: {}"),
+    ("github token", "ghp_" + _made(36), "\u0130\u0130\u0130 {}"),
+    ("secret", _made(16), "\u0130\u0130\u0130 password={}"),
 ]
 
 

@@ -174,6 +174,10 @@ async def test_a_dry_run_changes_nothing(
     await keeper.delete("gone", reason="x")
     await end_task(keeper, "old")
     await place.create(QUARANTINE, "task-old-quarantine-1", b"x", labels={"task-id": "old"})
+    past = {"made_at": "2025-01-01T00:00:00Z"}
+    await place.create(
+        QUARANTINE, "task-old-quarantine-2", b"x", fields=past, labels={"task-id": "old"}
+    )
     clock.pass_seconds(8 * DAY_SECONDS)
     before = await documents(place)
     report = await keeper.cleanup_old_states(CleanupTerms(is_dry_run=True))

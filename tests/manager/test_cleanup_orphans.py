@@ -26,7 +26,7 @@ from mendloop.core.sealing import Seal, Sealer
 from mendloop.core.shelf import Row, Shelf
 from mendloop.core.vocabulary import Status
 from mendloop.manager import StateManager
-from mendloop.removal import remove_chunks
+from mendloop.removal import remove_chunks, remove_document
 from mendloop.stores.port import Store
 
 Manage = Callable[..., StateManager]
@@ -385,3 +385,14 @@ async def test_a_hold_survives_a_whole_state(manager: StateManager) -> None:
     await manager.create_or_update_state(free)
 
     assert (await manager.require_state("t")).ledger.hold == read.ledger.hold
+
+
+async def test_what_nobody_writes_any_more_goes_though_somebody_has_labelled_it(
+    place: Store,
+) -> None:
+    """A label that came after the listing keeps it no more; what is gone already is no failure."""
+    listed = await place.create(QUARANTINE, "task-t-quarantine-1", b"x")
+    await place.replace(listed, b"x", labels={"team": "one"})
+    for _ in range(2):
+        await remove_document(place, listed)
+        assert await place.get(QUARANTINE, "task-t-quarantine-1") is None

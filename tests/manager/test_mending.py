@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mendloop.clock import SystemClock
 from mendloop.core.errors import StateNotFound, StoreUnavailable
 from mendloop.core.logbook import UNREADABLE, Actor, import_entry
 from mendloop.core.names import AUDIT, HEADLESS, QUARANTINE, QUEUE
+from mendloop.core.quarantine import MADE_AT
 from mendloop.core.text import no_redaction
 from mendloop.logbook import Logbook
 from mendloop.manager import StateManager
@@ -81,7 +83,9 @@ async def test_the_log_tells_of_an_entry_that_was_damaged(store: FaultyStore, pa
         (diagnosis,) = [found async for found in manager.validate_rows()]
         recovery = await manager.mend_row(diagnosis.task_id)
         (after,) = (await manager.read_log("t")).entries
+        (kept,) = (await store.list(AUDIT)).documents
 
+    assert datetime.fromisoformat(kept.fields[MADE_AT]) > before.at
     assert (UNREADABLE, "t") == (before.do, before.task_id)
     assert (UNREADABLE, "t") == (after.do, after.task_id)
     assert after.why == f"{before.why}; a copy is kept as {recovery.quarantined[0]}"
@@ -89,11 +93,33 @@ async def test_the_log_tells_of_an_entry_that_was_damaged(store: FaultyStore, pa
 
 async def test_a_sound_row_is_not_mended(store: FaultyStore, path: Path) -> None:
     """Nothing is changed, and what is no such row is refused."""
-    before = rows(path)
     async with StateManager(store) as manager:
+        await manager.create_task("t")
+        before = rows(path)
         assert not (await manager.mend_row("queue.1-a-1")).is_changed
         for name in ("queue.2-a-1", "head.task-t-state", "note.1", ""):
             with pytest.raises(StateNotFound):
                 await manager.mend_row(name)
 
     assert before == rows(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_repair_tells_what_is_lost_and_whose_the_copy_is(
+    kind: str, store: FaultyStore, path: Path
+) -> None:
+    """Beforehand as afterwards; of what only says that a state is missing nothing is lost."""
+    rot(path, kind, "the digest")
+    async with StateManager(store) as manager:
+        (diagnosis,) = [found async for found in manager.validate_rows()]
+        before = rows(path)
+        foreseen = await manager.mend_row(diagnosis.task_id, is_dry_run=True)
+        assert before == rows(path)
+        recovery = await manager.mend_row(diagnosis.task_id)
+        copies = (await store.list(QUARANTINE)).documents
+
+    assert (foreseen.is_changed, foreseen.quarantined) == (False, ())
+    assert (foreseen.repaired, foreseen.lost) == (recovery.repaired, recovery.lost)
+    assert (kind == HEADLESS) == (recovery.lost == ())
+    (copy,) = [one for one in copies if one.key.endswith(recovery.quarantined[0].split("-")[-1])]
+    assert ("" if kind == QUEUE else "t") == copy.labels.get("task-id", "")

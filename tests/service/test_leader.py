@@ -250,3 +250,76 @@ def test_a_lease_that_was_given_back_is_free_at_once() -> None:
 
     assert Observation(given_back, 5.0).is_free_for("a", now_seconds=5.0)
     assert not Observation(_RECORD, 5.0).is_free_for("a", now_seconds=5.0)
+
+
+async def test_work_that_ends_is_begun_again(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether it has failed or is done: the log tells of a failure, and the leader goes on leading."""
+    begun = 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            raise ZeroDivisionError
+
+    elector = Elector(StoredLeases(store, "lead"), "a", clock=SystemClock(), terms=_TERMS)
+    running = asyncio.create_task(elector.run(work))
+    await eventually(lambda: begun >= 3)
+    assert elector.is_leader
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert ["what the leader does has failed, and begins again"] == caplog.messages
+
+
+async def test_who_ends_gives_back_no_lease_but_its_own(store: Store) -> None:
+    """Another one that has taken it meanwhile keeps it."""
+    leases, log = StoredLeases(store, "lead"), list[tuple[str, str]]()
+    candidate = _Candidate(leases, "a", log)
+    async with candidate.taking_part():
+        await eventually(lambda: candidate.elector.is_leader)
+        candidate.leases.is_cut = True
+        await asyncio.sleep(0.2)
+        held = await leases.write(await leases.read(), _RECORD)
+        candidate.leases.is_cut = False
+    now = await leases.read()
+    assert now is not None
+    assert held.record == now.record == _RECORD
+
+
+class _Slow(_Cut):
+    """Leases that take three seconds to be written, and cannot be reached from then on."""
+
+    def __init__(self, leases: Leases, clock: SteppedClock) -> None:
+        super().__init__(leases)
+        self._clock = clock
+
+    async def write(self, before: Held | None, record: LeaseRecord) -> Held:
+        written = await super().write(before, record)
+        self._clock.pass_seconds(3)
+        self.is_cut = True
+        return written
+
+
+async def test_a_lease_counts_from_when_it_was_asked_for_and_not_from_the_answer(
+    store: Store,
+) -> None:
+    """Others count from the record: what an answer takes is no time more in which to lead."""
+    clock = SteppedClock()
+    leases = _Slow(StoredLeases(store, "lead"), clock)
+    worked_seconds: list[float] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            worked_seconds.append(clock.monotonic_seconds())
+
+    asked_seconds = clock.monotonic_seconds()
+    elector = Elector(leases, "a", clock=clock, terms=ElectionTerms())
+    running = asyncio.create_task(elector.run(work))
+    await eventually(lambda: worked_seconds != [])
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert 10 < worked_seconds[0] - asked_seconds < 13

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from clocks import SteppedClock
+from faulty_store import FaultyStore
 from patience import eventually
+from rot import rot
 from served import Replica, Served
 from states import holder
 
@@ -17,6 +21,7 @@ from mendloop.core.names import HEAD, head_name
 from mendloop.manager import StateManager
 from mendloop.service.cleanup_record import CLEANUP, CleanupRecord
 from mendloop.stores.port import Store
+from mendloop.stores.sqlite import open_sqlite
 
 _DAY_SECONDS = 86_400.0
 _TTL_SECONDS = 4.0
@@ -160,3 +165,49 @@ async def test_a_damaged_record_of_cleanups_is_made_anew(store: Store, damaged: 
     clock = SteppedClock()
     await store.create(CLEANUP, "last", damaged)
     assert (await CleanupRecord(store, clock=clock).read()).since <= clock.now()
+
+
+async def test_a_damaged_row_of_cleanups_is_made_anew(tmp_path: Path) -> None:
+    """Also where what it says could be read: it is not what was written."""
+    store, clock = await open_sqlite(tmp_path / "state.db"), SteppedClock()
+    told = await CleanupRecord(store, clock=clock).succeed()
+    rot(tmp_path / "state.db", CLEANUP, "the digest")
+    anew = await CleanupRecord(store, clock=clock).read()
+    kept = await store.get(CLEANUP, "last")
+
+    assert told.succeeded_at is not None
+    assert anew.succeeded_at is None
+    assert anew.since > told.since
+    assert kept is not None
+    assert "" == kept.damage
+    await store.close()
+
+
+class _Overtaken(FaultyStore):
+    """Somebody else does `other` before the first write."""
+
+    other: Callable[[], Awaitable[object]] | None = None
+
+    async def before(self, operation: str, _kind: str) -> None:
+        other = self.other
+        if other is not None and operation in {"create", "replace"}:
+            self.other = None
+            await other()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_of_two_that_write_the_record_of_cleanups_at_once_one_is_kept(
+    store: Store, *, is_there: bool
+) -> None:
+    """Neither fails, whether there was one before or not."""
+    clock = SteppedClock()
+    overtaken = _Overtaken(store)
+    first, second = CleanupRecord(store, clock=clock), CleanupRecord(overtaken, clock=clock)
+    if is_there:
+        await first.read()
+    overtaken.other = first.succeed
+    told = await second.succeed()
+    kept = await first.read()
+
+    assert None not in {told.succeeded_at, kept.succeeded_at}
+    assert told != kept

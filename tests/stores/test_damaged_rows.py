@@ -124,6 +124,24 @@ async def test_a_damaged_row_can_be_deleted_by_who_has_read_it(
     await again.close()
 
 
+@pytest.mark.parametrize("how", ["the digest", "other labels", "no UTF-8 in the fields"])
+async def test_who_has_read_one_damage_writes_nothing_over_another(
+    how: str, store: SqliteStore, path: Path
+) -> None:
+    """Whatever else becomes of a damaged row: it is another one than was read and kept a copy of."""
+    rot(path, "head", "the digest", key=KEY)
+    read = await found(store)
+    rot(path, "head", how, key=KEY)
+    damaged = rows(path)
+
+    assert read.revision != (await found(store)).revision
+    with pytest.raises(RevisionConflict):
+        await store.replace(read, b"{}")
+    with pytest.raises(RevisionConflict):
+        await store.delete(read)
+    assert damaged == rows(path)
+
+
 async def test_a_watch_tells_of_damage_once_and_of_the_repair(
     store: SqliteStore, path: Path
 ) -> None:
