@@ -102,6 +102,7 @@ async def test_nothing_is_swept_where_the_head_may_be_wrong(
     old = await store.get(HEAD, head_name("t"))
     for first in range(60, 300, 60):
         await fill(manager, first)
+    await manager.close()  # what it points at no more is gone then
     head = await store.get(HEAD, head_name("t"))
     assert old is not None
     assert head is not None
