@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
+import apsw
 import pytest
 from rot import ROTS, rot, rows
 
@@ -160,3 +161,42 @@ async def test_a_watch_tells_of_damage_once_and_of_the_repair(
     assert [False, True, False, False, False] == [
         bool(one.document and one.document.damage) for one in seen
     ]
+
+
+@pytest.mark.parametrize("limit", [1, 500])
+async def test_an_index_that_is_wrong_stops_no_listing(
+    store: SqliteStore, path: Path, limit: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it has under labels that the row has not is passed over, and named; the others are listed."""
+    labels = {"hold": "other"}
+    for number in ("0", "4"):
+        await store.create("head", f"task-{number}-state", b"{}", labels=labels)
+    _change_index(path, "UPDATE label SET value = 'other' WHERE name = 'hold'")
+
+    listed, cursor = [], None
+    while True:
+        page = await store.list("head", labels=labels, limit=limit, cursor=cursor)
+        listed += [document.key for document in page.documents]
+        if (cursor := page.cursor) is None:
+            break
+
+    assert ["task-0-state", "task-4-state"] == listed
+    assert f"head '{KEY}' under hold=other" in caplog.text
+
+
+async def test_a_write_puts_lost_entries_of_the_index_back(store: SqliteStore, path: Path) -> None:
+    """Whether they are gone, or others stand in the way of new labels."""
+    _change_index(path, "UPDATE label SET name = 'sort' WHERE name = 'hold'")
+    before = await found(store)
+    assert before not in (await store.list("head", labels=LABELS)).documents
+
+    written = await store.replace(before, b"{}", labels={"sort": "evidence"})
+
+    for labels in (LABELS, {"sort": "evidence"}):
+        assert (written,) == (await store.list("head", labels=labels)).documents
+
+
+def _change_index(path: Path, statement: str) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(statement)
+    connection.close()
