@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from cleanups import StubbornStore
 from clocks import BehindClock
 from faulty_store import FaultyStore
 from patience import eventually
@@ -108,6 +109,37 @@ async def test_what_fails_of_the_housekeeping_holds_up_nothing_else(file: Sqlite
             assert not running.done()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_cleanup_that_leaves_something_has_not_succeeded(file: SqliteStore) -> None:
+    """It counts as one that fails until one leaves nothing, which is then told as the last success."""
+    store = StubbornStore(file, stubborn="task-t-")
+    metrics, clock = Metrics(), SystemClock()
+    failing, succeeded = metrics.cleanup_failing._value, metrics.cleanup_success._value
+    async with StateManager(file, clock=BehindClock(2 * _DAY_SECONDS)) as past:
+        await past.create_task("t")
+        await past.stop("t", reason="over")
+        await past.delete("t", reason="over")
+    async with StateManager(store) as manager:
+        house = Housekeeping(
+            manager,
+            MeasuredStore(store, metrics, at_once=4),
+            TaskWatch(manager, clock, metrics.recovered),
+            name="a",
+            metrics=metrics,
+            clock=clock,
+            settings=ServiceSettings(cleanup=CleanupTable(interval="0.2s", grace="1d")),
+        )
+        running = asyncio.create_task(house.run())
+        await eventually(lambda: failing.get() >= 3)
+        assert (0, 0) == (succeeded.get(), metrics.cleaned.labels("removed")._value.get())
+        store.stubborn = ""
+        await eventually(lambda: succeeded.get() > 0)
+        assert 0 == failing.get()
+        assert 1 == metrics.cleaned.labels("removed")._value.get()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert 0 == succeeded.get()
 
 
 async def test_no_answer_tells_what_runs_here(served: Served) -> None:
