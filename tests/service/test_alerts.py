@@ -91,11 +91,12 @@ def _on_sqlite(folder: Path, namespace: str, config: str = "") -> _Drill:
 
 
 def _on_cluster(
-    folder: Path, name: str, cluster: Cluster, proxy: FaultProxy, config: str = ""
+    folder: Path, name: str, cluster: Cluster, reached: Cluster, config: str = ""
 ) -> _Drill:
+    """One that reaches its cluster as *reached*: itself, or as a proxy shows it."""
     namespace = cluster.namespace()
     token = grant(cluster, namespace)
-    file = proxy.cluster.kubeconfig(folder / f"{name}.config", token=token, namespace=namespace)
+    file = reached.kubeconfig(folder / f"{name}.config", token=token, namespace=namespace)
     served = Served("kubernetes", folder / name, {"KUBECONFIG": str(file)})
     return _Drill(namespace, served, config=config)
 
@@ -198,6 +199,7 @@ async def test_each_alert_fires_on_the_real_fault_and_clears(
         quick = '[store]\nweigh_interval = "1s"\n[cleanup]\ninterval = "2s"\n'
         over = 'retention = "1s"\ngrace = "1s"\n[github]\nmax_age = "1s"\n'
         clean = _on_sqlite(tmp_path, "clean")
+        sound = _on_cluster(tmp_path, "sound", control_plane, control_plane)
         damaged = _on_sqlite(tmp_path, "damaged")
         full = _on_sqlite(
             tmp_path,
@@ -206,12 +208,14 @@ async def test_each_alert_fires_on_the_real_fault_and_clears(
             + over
             + '[tasks]\nstuck_after = "1s"\n',
         )
-        throttled = _on_cluster(tmp_path, "throttled", control_plane, busy)
-        left = _on_cluster(tmp_path, "left", control_plane, foreign, quick + 'quarantine = "1s"\n')
-        away = _on_cluster(tmp_path, "away", control_plane, lost)
+        throttled = _on_cluster(tmp_path, "throttled", control_plane, busy.cluster)
+        left = _on_cluster(
+            tmp_path, "left", control_plane, foreign.cluster, quick + 'quarantine = "1s"\n'
+        )
+        away = _on_cluster(tmp_path, "away", control_plane, lost.cluster)
         await _leave_a_copy(left)
         foreign.choose = always(UNAVAILABLE, verbs={"delete"})
-        drills = (clean, damaged, full, throttled, left, away)
+        drills = (clean, sound, damaged, full, throttled, left, away)
         for drill in drills:
             opened.callback(drill.served.end)
             drill.start()
@@ -225,7 +229,11 @@ async def test_each_alert_fires_on_the_real_fault_and_clears(
         }
         prometheus = Prometheus(prometheus_folder, tmp_path / "prometheus", targets)
         alarms = Alarms(await asyncio.to_thread(opened.enter_context, prometheus))
-        async with clean.load("1", "2"), asyncio.TaskGroup() as group:
+        async with (
+            clean.load("1", "2"),
+            sound.load("1", "2"),
+            asyncio.TaskGroup() as group,
+        ):
             group.create_task(_damaged_states(damaged, alarms))
             group.create_task(_full_store(full, alarms))
             group.create_task(_busy_server(throttled, alarms, busy))
@@ -233,7 +241,7 @@ async def test_each_alert_fires_on_the_real_fault_and_clears(
             group.create_task(_lost_server(away, alarms, lost))
 
         fired = {drill.namespace: await alarms.ever(drill.namespace) for drill in drills}
-        assert set() == fired[clean.namespace]
+        assert set() == fired[clean.namespace] == fired[sound.namespace]
         assert set(read_rules()) == set().union(*fired.values())
         for namespace, names in fired.items():
             for name in names:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from prometheus import Prometheus, read_rules
-from prometheus.rules import seconds_of
+from prometheus import Prometheus, quickened, read_rules
+from prometheus.rules import rules_in, seconds_of
 from prometheus.server import INTERVAL_SECONDS
 
 __all__ = ["Alarms"]
@@ -17,6 +17,7 @@ _Alerts: TypeAlias = dict[str, dict[str, Any]]
 
 _PATIENCE_SECONDS = 60.0
 _LOOKED_BACK_SECONDS = 600
+_STEP_MILLISECONDS = 100
 
 
 class Alarms:
@@ -51,20 +52,23 @@ class Alarms:
         return {one["metric"]["alertname"] for one in series}
 
     async def lateness(self, namespace: str, name: str) -> float:
-        """How many seconds after its condition had held for its time it fired first, at the latest."""
-        pending, firing = [
-            await asyncio.to_thread(
-                self._prometheus.instants,
-                f'ALERTS{{namespace="{namespace}",alertname="{name}",alertstate="{state}"}}',
-                seconds=_LOOKED_BACK_SECONDS,
+        """
+        How many seconds after its condition had held for its time it fired first, at the latest.
+
+        A condition holds from the scrape on that shows it, not from the evaluation that finds it.
+        """
+        expression = rules_in(quickened())[name]["expr"]
+        fires = f'ALERTS{{alertname="{name}",alertstate="firing"}}'
+        held, firing = [
+            await asyncio.to_thread(self._prometheus.instants, ranged, namespace=namespace)
+            for ranged in (
+                f"({expression})[{_LOOKED_BACK_SECONDS}s:{_STEP_MILLISECONDS}ms]",
+                f"{fires}[{_LOOKED_BACK_SECONDS}s]",
             )
-            for state in ("pending", "firing")
         ]
         held_seconds = seconds_of(read_rules()[name]) / 60
-        if not held_seconds:
-            return 0.0
         return max(
-            fired[0] - held_seconds - _last_unbroken([at for at in pending[who] if at < fired[0]])
+            fired[0] - held_seconds - _last_unbroken([at for at in held[who] if at <= fired[0]])
             for who, fired in firing.items()
         )
 
@@ -87,10 +91,10 @@ class Alarms:
 
 
 def _last_unbroken(instants: list[float]) -> float:
-    """The first of the last instants that follow each other as evaluations do."""
+    """The first of the last instants that follow each other step by step."""
     begun = instants[-1]
     for at in reversed(instants):
-        if begun - at > 1.5 * INTERVAL_SECONDS:
+        if begun - at > 1.5 * _STEP_MILLISECONDS / 1000:
             break
         begun = at
     return begun

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["RULES", "quickened", "read_rules", "seconds_of"]
+__all__ = ["RULES", "quickened", "read_rules", "rules_in", "seconds_of"]
 
 RULES = Path(__file__).parents[3] / "deploy" / "chart" / "mendloop" / "files" / "rules.yaml"
 
@@ -17,8 +17,13 @@ _MINUTES_IN_SECONDS = re.compile(r"\b(\d+) \* 60\b")
 
 
 def read_rules() -> dict[str, dict[str, Any]]:
-    """Read the alerts, by name."""
-    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    """Read the alerts that we ship, by name."""
+    return rules_in(RULES.read_text(encoding="utf-8"))
+
+
+def rules_in(text: str) -> dict[str, dict[str, Any]]:
+    """Read the alerts of a rules file, by name."""
+    groups = yaml.safe_load(text)["groups"]
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
 
 

@@ -89,12 +89,12 @@ class Prometheus:
         found: list[dict[str, Any]] = self._get("query", query=expression)["result"]
         return found
 
-    def instants(self, selector: str, *, seconds: int) -> dict[str, list[float]]:
-        """The times, within the last *seconds*, of all samples of the series selected, by instance."""
-        series = self.query(f"{selector}[{seconds}s]")
+    def instants(self, ranged: str, *, namespace: str) -> dict[str, list[float]]:
+        """The times of all samples of a range vector, of the series of a namespace, by instance."""
         return {
             one["metric"].get("instance", ""): [float(time) for time, _ in one["values"]]
-            for one in series
+            for one in self.query(ranged)
+            if one["metric"].get("namespace") == namespace
         }
 
     def _get(self, what: str, **query: str) -> dict[str, Any]:
