@@ -53,6 +53,8 @@ SECRETS = [
     ("secret", "mySup3rS3cretPw9", "password: {}"),
     ("secret", "changeKx83hdQz", "DB_PASSWORD={}"),
     ("cookie", f"theme=dark; sid={_made(16)}", "Cookie: {}"),
+    ("github token", "ghp_" + _made(36), "one line\\n{}"),
+    ("gitlab token", "glpat-" + _made(20), "a\\tb\\r{}"),
     ("github token", "ghp_" + _made(36), "\u0130\u0130\u0130 {}"),
     ("secret", _made(16), "\u0130\u0130\u0130 password={}"),
 ]
