@@ -42,7 +42,7 @@ _CONTROL_SECONDS = 1.0
 
 class RunLease:
     """
-    One run's right to write a task's results; every write carries its generation.
+    One run's right to write a task's results; every write carries its generation and its token.
 
     Attributes:
         generation: Rises with every acquisition.
@@ -56,6 +56,7 @@ class RunLease:
         task_id: str,
         generation: int,
         *,
+        token: str,
         left_child: Child | None,
         taken_from: str,
         ttl_seconds: float,
@@ -64,6 +65,7 @@ class RunLease:
         self._manager = manager
         self._task_id = task_id
         self._ttl_seconds = ttl_seconds
+        self._token = token
         self.generation = generation
         self.left_child = left_child
         self.taken_from = taken_from
@@ -114,6 +116,7 @@ class RunLease:
                     manager,
                     task_id,
                     generation,
+                    token=holder.token,
                     left_child=lease.child,
                     taken_from=taken_from,
                     ttl_seconds=ttl_seconds,
@@ -241,7 +244,7 @@ class RunLease:
         )
 
     async def _submit(self, command: commands.Command) -> dict[str, Any]:
-        return await self._manager.submit(self._task_id, command)
+        return await self._manager.submit(self._task_id, command, run=self._token)
 
 
 async def take_from_the_dead(manager: StateManager, task_id: str, holder: Holder) -> bool:

@@ -365,7 +365,7 @@ class StateManager(Disposal, Feedback, Mending, Records):
         return self._reader.commits(state, after=after)
 
     async def submit(
-        self, task_id: str, command: commands.Command, *, op_id: str | None = None
+        self, task_id: str, command: commands.Command, *, op_id: str | None = None, run: str = ""
     ) -> dict[str, Any]:
         """
         Have one command decided and written; the named methods do this for you.
@@ -373,6 +373,8 @@ class StateManager(Disposal, Feedback, Mending, Records):
         Args:
             op_id: Names this attempt. Where it changed the state, the same id again gets the same
                 answer; where it did not, it is decided anew.
+            run: The holder's token, beside a command's generation: a task that was removed and made
+                anew gives out the same generations again. `RunLease` gives it.
 
         Raises:
             StateError: It is refused, or the store is; see `mendloop.core.errors`.
@@ -389,6 +391,7 @@ class StateManager(Disposal, Feedback, Mending, Records):
             ),
             by=self._by,
             door=self._door,
+            run=run,
             may_repeat=op_id is not None,
         )
         return await self._committer.submit(task_id, request)

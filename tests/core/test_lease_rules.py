@@ -57,7 +57,7 @@ def test_only_the_very_lease_that_was_judged_is_taken_over() -> None:
     assert 0 == driver.ledger.lease.renewals
 
 
-@pytest.mark.parametrize(
+of_the_first_holder = pytest.mark.parametrize(
     "command",
     [
         commands.Increment(generation=1),
@@ -71,6 +71,9 @@ def test_only_the_very_lease_that_was_judged_is_taken_over() -> None:
     ],
     ids=lambda command: type(command).__name__,
 )
+
+
+@of_the_first_holder
 @pytest.mark.parametrize("is_taken", [True, False])
 def test_an_old_holder_can_write_nothing(command: commands.Command, *, is_taken: bool) -> None:
     """Once the lease is another's or nobody's, every result of the old run is refused."""
@@ -84,6 +87,27 @@ def test_an_old_holder_can_write_nothing(command: commands.Command, *, is_taken:
     with pytest.raises(LeaseLost):
         driver.apply(command)
     assert before is driver.state
+
+
+@of_the_first_holder
+def test_a_holder_of_a_former_task_can_write_nothing(command: commands.Command) -> None:
+    """A task made anew gives out generation 1 again, and only to the run that has it there."""
+    driver = Driver().start()
+    driver.increment()
+    before = driver.state
+    with pytest.raises(LeaseLost, match=r"no longer holds task t \(generation 1 of ann@laptop\)"):
+        driver.apply(command, run="before")
+    assert before is driver.state
+
+
+def test_a_holder_of_a_former_task_gives_back_nothing() -> None:
+    """Its release leaves the lease with the run of the same generation, whose own one ends it."""
+    driver = Driver().start()
+    assert not driver.apply(commands.ReleaseLease(generation=1), run="before").is_changed
+    assert driver.apply(
+        commands.RenewLease(generation=1, boottime_seconds=6.0), run="t1"
+    ).is_changed
+    assert driver.apply(commands.ReleaseLease(generation=1), run="t1").is_changed
 
 
 def test_an_old_holder_gives_back_nothing_that_is_not_its_own() -> None:

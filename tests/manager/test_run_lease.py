@@ -208,7 +208,15 @@ async def test_of_two_contenders_for_a_dead_lease_one_wins(
 async def test_an_old_holder_that_wakes_up_cannot_write(manager: StateManager) -> None:
     """A run that slept past its lease is refused by generation in all that it hands in."""
     await give(manager, holder("theirs"))
-    old = RunLease(manager, "t", 1, left_child=None, taken_from="", ttl_seconds=_TTL_SECONDS)
+    old = RunLease(
+        manager,
+        "t",
+        1,
+        token="theirs",  # noqa: S106 - names a run
+        left_child=None,
+        taken_from="",
+        ttl_seconds=_TTL_SECONDS,
+    )
     await old.start_iteration()
     await old.begin_step(StepKind.REVIEW, "tree")
     await RunLease.acquire(manager, "t", ME)

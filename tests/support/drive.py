@@ -67,8 +67,8 @@ class Driver:
     def generation(self) -> int:
         return self.ledger.lease.generation
 
-    def apply(self, command: Command) -> Transition:
-        """Apply one command, a second after the one before."""
+    def apply(self, command: Command, *, run: str = "") -> Transition:
+        """Apply one command of *run*, a second after the one before."""
         self._count += 1
         self.now += timedelta(seconds=1)
         context = Context(
@@ -80,6 +80,7 @@ class Driver:
             token=f"token{self._count}",
             redact=no_redaction,
             sealed=Shelf(Sealed(), {}),
+            run=run,
         )
         done = transition(self.current, command, context)
         if done.is_changed:

@@ -67,6 +67,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         redact: Takes secrets out of text.
         sealed: The findings that are not in the head.
         labels: What the head is labelled with, by whomever.
+        run: Token of the run that asks, or "": then its generation alone says whether it is the holder.
     """
 
     task_id: str
@@ -78,6 +79,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     redact: Redactor
     sealed: Shelf
     labels: Mapping[str, str] = {}
+    run: str = ""
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,6 +81,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     op_id: str
     by: str
     door: str
+    run: str = ""
     may_repeat: bool = False
 
 
@@ -167,6 +168,7 @@ def fold(
             op_id=request.op_id,
             by=tidy(request.by, limit_bytes=AUTHOR_LIMIT_BYTES, redact=redact),
             door=redact(request.door),
+            run=redact(request.run),
             token=token,
             redact=redact,
             sealed=shelves.findings,

@@ -22,7 +22,7 @@ from mendloop.core.run import generation_beyond
 from mendloop.core.salvage import Salvaged
 from mendloop.core.shelf import Row
 from mendloop.core.transitions.deletion import refuse_deleted
-from mendloop.core.transitions.outcome import check_not_run_by_others, vacated
+from mendloop.core.transitions.outcome import check_not_run, vacated
 from mendloop.core.vocabulary import Status
 
 __all__ = ["is_reinstated", "reinstated", "with_lives_since"]
@@ -61,7 +61,7 @@ def reinstated(copied: Salvaged, case: Case, present: Salvaged, *, now: datetime
     if there.ledger.deleted is not None and there.ledger.deleted.is_final:
         refuse_deleted(there)
     if is_read:
-        check_not_run_by_others(there, there.ledger, None)
+        check_not_run(there, there.ledger)
     ledger = _ledger(state, there, is_read=is_read, now=now)
     if not is_read:
         ledger = _replace(ledger, commit=max(ledger.commit, _last_sealed(case, incarnation)))

@@ -152,7 +152,7 @@ class Housekeeping:
             try:
                 taken = await self._manager.submit(task_id, acquire)
                 release = commands.ReleaseLease(generation=int(taken["generation"]))
-                await self._manager.submit(task_id, release)
+                await self._manager.submit(task_id, release, run=holder.token)
             except (LeaseHeld, StateNotFound, StateDeleted):
                 continue  # it lives, or somebody was quicker
             self._metrics.recovered("lease")

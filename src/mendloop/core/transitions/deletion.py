@@ -14,7 +14,7 @@ from mendloop.core.errors import StateDeleted, TransitionRefused, ValidationErro
 from mendloop.core.model import Ledger, RemediationState, Settings
 from mendloop.core.transitions.outcome import (
     Transition,
-    check_not_run_by_others,
+    check_not_run,
     given_reason,
     ledger_of,
     new_state,
@@ -62,7 +62,7 @@ def delete(state: RemediationState | None, command: Delete, context: Context) ->
     if ledger.deleted is not None:
         return Transition(state=state, is_changed=False)
     if not is_over(state):
-        check_not_run_by_others(state, ledger, None)
+        check_not_run(state, ledger)
         raise TransitionRefused(
             f"task {state.task_id} is in progress: `mendloop stop {state.task_id}` ends it first",
             task_id=state.task_id,

@@ -30,6 +30,7 @@ from mendloop.core.transitions.outcome import (
     Transition,
     check_holder,
     holder_name,
+    is_holder,
     lease_held,
     ledger_of,
     loss_facts,
@@ -91,7 +92,7 @@ def renew(state: RemediationState | None, command: RenewLease, context: Context)
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
-    check_holder(state, ledger, command.generation)
+    check_holder(state, ledger, command.generation, context)
     lease = _replace(
         ledger.lease,
         renewals=ledger.lease.renewals + 1,
@@ -111,7 +112,7 @@ def record_child(
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
-    check_holder(state, ledger, command.generation)
+    check_holder(state, ledger, command.generation, context)
     lease = _replace(ledger.lease, child=command.child)
     return Transition(state=_with(state, ledger, lease), leaves_record=False)
 
@@ -121,7 +122,7 @@ def release(state: RemediationState | None, command: ReleaseLease, context: Cont
     state = require(state, context)
     ledger = ledger_of(state, context)
     lease = ledger.lease
-    if lease.holder is None or lease.generation != command.generation:
+    if not is_holder(ledger, command.generation, context):
         return Transition(state=state, is_changed=False)
     left = vacated(lease, generation=lease.generation, child=None)
     return Transition(

@@ -34,7 +34,7 @@ from mendloop.core.text import REASON_LIMIT_BYTES, tidy
 from mendloop.core.transitions.outcome import (
     Transition,
     check_holder,
-    check_not_run_by_others,
+    check_not_run,
     given_reason,
     ledger_of,
     loss_facts,
@@ -80,7 +80,7 @@ def configure(state: RemediationState | None, command: Configure, context: Conte
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
-    check_holder(state, ledger, command.generation)
+    check_holder(state, ledger, command.generation, context)
     settings = _checked(_replace(command.settings, extra=ledger.settings.extra))
     if ledger.settings == settings:
         return Transition(state=state, is_changed=False)
@@ -97,7 +97,8 @@ def increment(state: RemediationState | None, command: Increment, context: Conte
         MaxIterationsReached: The limit is spent, and the state says so already.
         TaskEnded: It ended otherwise.
         TaskPaused: It is paused.
-        LeaseHeld: A run is under way.
+        LeaseHeld: A run is under way, and the caller is none.
+        LeaseLost: The caller is a run, and no longer holds the task.
     """
     if state is None:
         state = new_state(context, Settings())
@@ -105,7 +106,10 @@ def increment(state: RemediationState | None, command: Increment, context: Conte
     if state.status is Status.MAX_ITERATIONS_REACHED:
         raise MaxIterationsReached(state.iteration, task_id=state.task_id)
     refuse_unless_running(state, ledger)
-    check_not_run_by_others(state, ledger, command.generation)
+    if command.generation is None:
+        check_not_run(state, ledger)
+    else:
+        check_holder(state, ledger, command.generation, context)
     if command.max_iterations is not None:
         ledger = _replace(ledger, settings=_limited(state, ledger, command.max_iterations))
     limit = ledger.settings.max_iterations
@@ -328,7 +332,7 @@ def finish(state: RemediationState | None, command: Finish, context: Context) ->
     """
     state = require(state, context)
     ledger = ledger_of(state, context)
-    check_holder(state, ledger, command.generation)
+    check_holder(state, ledger, command.generation, context)
     refuse_unless_running(state, ledger)
     if not _is_due(state, ledger, command.reason, context):
         return Transition(state=state, is_changed=False)

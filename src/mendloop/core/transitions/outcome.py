@@ -30,9 +30,10 @@ __all__ = [
     "ERROR_MESSAGES_KEPT",
     "Transition",
     "check_holder",
-    "check_not_run_by_others",
+    "check_not_run",
     "given_reason",
     "holder_name",
+    "is_holder",
     "lease_held",
     "ledger_of",
     "loss_facts",
@@ -173,34 +174,47 @@ def refuse_unless_running(state: RemediationState, ledger: Ledger) -> None:
         )
 
 
-def check_holder(state: RemediationState, ledger: Ledger, generation: int) -> None:
+def is_holder(ledger: Ledger, generation: int, context: Context) -> bool:
+    """
+    Whether the run that asks holds the task now.
+
+    A task that was removed and made anew gives out its generations anew: so a run that says which it
+    is has to be the very holder.
+    """
+    lease = ledger.lease
+    return (
+        lease.holder is not None
+        and lease.generation == generation
+        and context.run in {"", lease.holder.token}
+    )
+
+
+def check_holder(
+    state: RemediationState, ledger: Ledger, generation: int, context: Context
+) -> None:
     """
     Let only the run pass that holds the task now.
 
     Raises:
-        LeaseLost: Somebody else took it, or it was stopped.
+        LeaseLost: Somebody else took it, it was stopped, or its task was removed and made anew.
     """
-    if ledger.lease.holder is None or ledger.lease.generation != generation:
+    if not is_holder(ledger, generation, context):
+        by = ledger.lease.holder.name if ledger.lease.holder else "nobody"
         raise LeaseLost(
             f"this run (generation {generation}) no longer holds task {state.task_id} "
-            f"(generation {ledger.lease.generation}): its result was not written",
+            f"(generation {ledger.lease.generation} of {by}): its result was not written",
             task_id=state.task_id,
         )
 
 
-def check_not_run_by_others(
-    state: RemediationState, ledger: Ledger, generation: int | None
-) -> None:
+def check_not_run(state: RemediationState, ledger: Ledger) -> None:
     """
-    Let only those pass whom a run under way does not exclude.
+    Let only those pass who are no run, while none is under way.
 
     Raises:
-        LeaseHeld: A run is under way, and the caller is not it.
-        LeaseLost: The caller was it.
+        LeaseHeld: One is.
     """
-    if generation is not None:
-        check_holder(state, ledger, generation)
-    elif ledger.lease.holder is not None:
+    if ledger.lease.holder is not None:
         raise lease_held(state, ledger)
 
 

@@ -40,7 +40,7 @@ from mendloop.core.transitions.ledger import in_utc
 from mendloop.core.transitions.naming import comment_id_of, distinct
 from mendloop.core.transitions.outcome import (
     Transition,
-    check_not_run_by_others,
+    check_not_run,
     ledger_of,
     revise,
 )
@@ -107,7 +107,7 @@ def put_state(state: RemediationState | None, command: PutState, context: Contex
     else:
         kept = ledger_of(state, context)
         _refuse_stale(state, given, context)
-        check_not_run_by_others(state, kept, None)
+        check_not_run(state, kept)
         _refuse_loss(state, given)
         ours = _replace(
             theirs,

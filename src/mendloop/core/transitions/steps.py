@@ -152,7 +152,7 @@ def _held(
 ) -> tuple[RemediationState, Ledger]:
     state = require(state, context)
     ledger = ledger_of(state, context)
-    check_holder(state, ledger, generation)
+    check_holder(state, ledger, generation, context)
     return state, ledger
 
 
