@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Test folders are no packages: what several of them share is imported from here by its name.
 sys.path.insert(0, str(Path(__file__).with_name("support")))
+
+from audited import check_files  # noqa: E402 - it is in that folder
 
 pytest_plugins = ["controlplane.plugin", "fault_proxy.plugin"]
 
@@ -47,3 +49,14 @@ settings.load_profile("soak" if _IS_SOAK else "ci")
 def scaled() -> Callable[[int, int], int]:
     """Choose a figure: the first in a soak, the second otherwise."""
     return lambda full, quick: full if _IS_SOAK else quick
+
+
+@pytest.fixture(autouse=True)
+def sound_files(request: pytest.FixtureRequest) -> Iterator[None]:
+    """See that each SQLite file in the test's folder is sound when all that used it has ended."""
+    if "tmp_path" not in request.fixturenames:
+        yield
+        return
+    folder: Path = request.getfixturevalue("tmp_path")
+    yield
+    check_files(request, folder)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from audited import check_namespace
 from opened import opened
 from porter import Porter
 
@@ -28,6 +29,7 @@ def porter() -> Porter:
 @pytest.fixture
 async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
     """Open a store of a name: one that begins with "configmap" is a namespace of its own."""
+    specs: list[str] = []
 
     async def open_one(name: str) -> Store:
         if not name.startswith("configmap"):
@@ -35,10 +37,13 @@ async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
         cluster: Cluster = request.getfixturevalue("control_plane")
         namespace = cluster.namespace()
         config = cluster.kubeconfig(tmp_path / name, namespace=namespace)
+        specs.append(f"configmap:{config}")
         return open_configmaps(await load_access(kubeconfig=str(config)))
 
     async with opened(open_one) as open_any:
         yield open_any
+    for spec in specs:
+        await check_namespace(request, spec)
 
 
 @pytest.fixture

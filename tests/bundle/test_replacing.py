@@ -70,6 +70,7 @@ async def test_it_takes_the_place_of_a_damaged_state(
     assert f"it was damaged, and replaced: a copy is kept as {copy.name}" == entry.why
 
 
+@pytest.mark.damages
 @pytest.mark.parametrize(
     ("task_id", "change"),
     [
@@ -98,6 +99,7 @@ async def test_what_is_not_damaged_stays(
     assert documents(before) == documents(await porter.export(other))
 
 
+@pytest.mark.damages
 async def test_a_damaged_state_is_not_replaced_by_another(
     open_store: OpenStore, porter: Porter
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from audited import check_namespace, check_texts
 from cli_user import PATIENCE_SECONDS, Done, Quick, User, Wait
 
 from controlplane import Cluster
@@ -26,20 +28,24 @@ echo "one line is gone"
 
 
 @pytest.fixture
-def user(tmp_path: Path) -> Iterator[User]:
+def user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[User]:
     """A user in an empty folder."""
     user = User(tmp_path)
     yield user
     user.end()
+    check_texts(request, user.told)
 
 
 @pytest.fixture
-def cluster_user(user: User, control_plane: Cluster, namespace: str) -> User:
+def cluster_user(
+    request: pytest.FixtureRequest, user: User, control_plane: Cluster, namespace: str
+) -> Iterator[User]:
     """A user whose kubeconfig leads to a namespace of the test's own."""
     path = control_plane.kubeconfig(user.folder / "config", namespace=namespace)
     user.environment["KUBECONFIG"] = str(path)
     user.environment["MENDLOOP_STORE"] = "kubernetes"
-    return user
+    yield user
+    asyncio.run(check_namespace(request, f"configmap:{path}"))
 
 
 @pytest.fixture
@@ -70,6 +76,7 @@ def quick(user: User, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
         capfd.readouterr()
         code = run_in_process(arguments)
         out, err = capfd.readouterr()
+        user.told += out.encode(), err.encode()
         return Done(code, out, err)
 
     return call

@@ -54,6 +54,7 @@ def test_sound_records_are_told_with_the_end_of_their_chain(worked: Quick) -> No
     assert f"demo: sound, 6 records, the chain ends with {head}\n" == one.out == every.out
 
 
+@pytest.mark.damages
 def test_a_changed_record_is_named_with_code_17(worked: Quick, user: User) -> None:
     """The table and the JSON say which, where and how."""
 

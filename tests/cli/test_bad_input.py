@@ -110,6 +110,7 @@ def _newer(path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.damages
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -218,6 +219,7 @@ def test_an_address_that_is_taken_is_named_with_what_to_do(user: User) -> None:
     assert done.err.endswith(f"{told}choose another by --listen or --admin-listen\n")
 
 
+@pytest.mark.damages
 def test_a_damaged_state_is_named_and_the_others_are_listed(quick: Quick, user: User) -> None:
     """Exit code 12 for the task itself; the list shows it as unreadable beside the sound ones."""
     quick("increment", "demo")
@@ -238,6 +240,7 @@ def test_a_damaged_state_is_named_and_the_others_are_listed(quick: Quick, user: 
     assert max(map(len, (head, *rows))) < len(told)
 
 
+@pytest.mark.damages
 def test_a_newer_state_is_shown_and_never_written(quick: Quick, user: User) -> None:
     """Show prints it as it is stored, with a warning; a write exits 12."""
     quick("increment", "demo")

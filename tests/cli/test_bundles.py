@@ -77,6 +77,7 @@ def test_a_refused_task_does_not_stop_the_others(tasks: Quick) -> None:
     assert ("StateExists", "one") == (refusal["error"], refusal["task_id"])
 
 
+@pytest.mark.damages
 @pytest.mark.parametrize(
     ("change", "why"),
     [

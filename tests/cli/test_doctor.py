@@ -51,6 +51,7 @@ def test_what_is_wrong_is_named_and_repaired(tasks: User, quick: Quick) -> None:
     assert "repaired at iteration 2; lost: nothing" in quick("history", "b").out
 
 
+@pytest.mark.damages
 def test_a_repair_that_may_lose_something_is_proposed_dry(tasks: User, quick: Quick) -> None:
     """What is proposed is of the tasks that were asked about, and shows the loss before it happens."""
     edit(tasks.store, "b", lambda _: b"")
@@ -97,6 +98,7 @@ def test_a_dry_run_tells_what_would_be_lost(tasks: User, quick: Quick) -> None:
     assert "cannot be read" in rows[0]["would_repair"][0]
 
 
+@pytest.mark.damages
 def test_a_newer_state_is_left_to_newer_hands(tasks: User, quick: Quick) -> None:
     """It is told, and a repair leaves it as it is."""
     edit(tasks.store, "b", lambda body: body.replace(b'"version":"v1"', b'"version":"v2"'))

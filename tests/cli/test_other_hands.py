@@ -62,6 +62,7 @@ def test_a_task_that_is_being_deleted_is_shown_and_takes_nothing(
     assert 3 == cluster_user("show", "t").code
 
 
+@pytest.mark.damages
 @pytest.mark.parametrize("key", ["state.json", "task_id", "iteration", "last_update"])
 def test_a_state_among_binary_data_is_damage(cluster_user: User, others: Others, key: str) -> None:
     """It is shown, a write has the exit code of damage and says what to move, and others go on."""
@@ -98,6 +99,7 @@ def test_a_task_that_is_deleted_during_its_run_is_told_so(
     assert b"task t was deleted during this run" in err
 
 
+@pytest.mark.damages
 def test_what_only_has_the_label_of_a_task_is_listed_as_damage(
     cluster_user: User, others: Others
 ) -> None:
@@ -119,6 +121,7 @@ def test_what_only_has_the_label_of_a_task_is_listed_as_damage(
     assert "problem" not in rows["t"]
 
 
+@pytest.mark.damages
 def test_explain_tells_what_is_left_of_a_damaged_history(
     cluster_user: User, quick: Quick, others: Others
 ) -> None:

@@ -358,6 +358,7 @@ def test_a_completed_task_with_a_new_finding_is_no_success(
     assert "mendloop resume demo" in refused.err
 
 
+@pytest.mark.damages
 def test_a_lost_piece_of_history_fails_no_run(todo: User, loop_arguments: tuple[str, ...]) -> None:
     """What cannot be told any more is a warning: the run's own end decides its exit code."""
     for _ in range(40):

@@ -70,6 +70,7 @@ def test_a_person_reads_the_figures(worked: Quick) -> None:
         assert line in lines
 
 
+@pytest.mark.damages
 def test_a_task_that_cannot_be_read_is_named(worked: Quick, user: User) -> None:
     """It stops nothing, and is counted nowhere else."""
     edit(user.store, "open", lambda body: body[:-1])

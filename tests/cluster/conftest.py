@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from audited import check_records_at
+from audited import check_namespace
 from configmaps import Others
 from fault_proxy import FaultProxy
 from rights import grant
@@ -35,7 +35,7 @@ async def direct(
     """The store in the test's namespace, straight at the API server; see `crew.open_spec`."""
     config = control_plane.kubeconfig(tmp_path / "direct", token=token, namespace=namespace)
     yield f"configmap:{config}"
-    await check_records_at(request, f"configmap:{config}")
+    await check_namespace(request, f"configmap:{config}")
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from audited import check_namespace, check_texts
 from installed import Installed
 
 from controlplane import Cluster
@@ -68,9 +70,16 @@ def everything() -> dict[str, Any]:
 
 @pytest.fixture
 def installed(
-    control_plane: Cluster, namespace: str, helm: Helm, tmp_path: Path
+    request: pytest.FixtureRequest,
+    control_plane: Cluster,
+    namespace: str,
+    helm: Helm,
+    tmp_path: Path,
 ) -> Iterator[Installed]:
     """The chart, installed."""
     installed = Installed(control_plane, helm, namespace, tmp_path)
     yield installed
     installed.end()
+    check_texts(request, installed.logs())
+    config = control_plane.kubeconfig(tmp_path / "after", namespace=namespace)
+    asyncio.run(check_namespace(request, f"configmap:{config}"))

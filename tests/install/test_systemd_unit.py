@@ -31,6 +31,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     served = Served("", tmp_path / "service", {})
     yield served
     served.end()
+    assert [] == served.leaks()
 
 
 def _analyze(*arguments: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audited import check_records_at
+from audited import check_namespace
 from crew import open_spec
 from faulty_store import FaultyStore
 from opened import opened
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def open_store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[OpenStore]:
+async def open_store(path: Path) -> AsyncIterator[OpenStore]:
     """Open one more handle on the test's file, as another process would; closed at the end."""
     opened: list[Store] = []
 
@@ -40,8 +40,6 @@ async def open_store(request: pytest.FixtureRequest, path: Path) -> AsyncIterato
     yield open_one
     for store in opened:
         await store.close()
-    if opened:
-        await check_records_at(request, f"sqlite:{path}")
 
 
 @pytest.fixture
@@ -69,7 +67,7 @@ async def open_one(request: pytest.FixtureRequest, place_spec: str) -> AsyncIter
 
     async with opened(one) as open_another:
         yield open_another
-    await check_records_at(request, place_spec)
+    await check_namespace(request, place_spec)
 
 
 @pytest.fixture

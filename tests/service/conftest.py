@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from audited import check_records
-from leaks import leaks_in
+from audited import check_namespace
 from prometheus import PrometheusMissing, prometheus_programs
 from rights import grant
 from served import Served
@@ -36,29 +35,13 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
         served = Served("kubernetes", tmp_path / "service", environment)
     yield served
     served.end()
-    assert [] == _leaks_beside(served)
-
-
-def _leaks_beside(served: Served) -> list[str]:
-    """Secrets in what the replicas have logged and told, and what they were started with in either."""
-    own = (served.token.encode(), served.secret, *_tokens(served))
-    found = []
-    for replica in served.replicas:
-        for told in (replica.log_path.read_bytes(), replica.exposition):
-            found += [*leaks_in(told), *(secret.decode() for secret in own if secret in told)]
-    return found
-
-
-def _tokens(served: Served) -> list[bytes]:
-    """By which the API server knows the replicas."""
-    if served.spec != "kubernetes":
-        return []
-    users = yaml.safe_load(Path(served.environment["KUBECONFIG"]).read_text())["users"]
-    return [one["user"]["token"].encode() for one in users]
+    assert [] == served.leaks()
+    if served.spec == "kubernetes":
+        asyncio.run(check_namespace(request, f"configmap:{served.environment['KUBECONFIG']}"))
 
 
 @pytest.fixture
-async def store(request: pytest.FixtureRequest, served: Served) -> AsyncIterator[Store]:
+async def store(served: Served) -> AsyncIterator[Store]:
     """The store that the replicas share."""
     store: Store
     if served.spec == "kubernetes":
@@ -66,7 +49,6 @@ async def store(request: pytest.FixtureRequest, served: Served) -> AsyncIterator
     else:
         store = await open_sqlite(Path(served.spec.removeprefix("sqlite:")))
     yield store
-    await check_records(request, store)
     await store.close()
 
 

@@ -10,7 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from alarms import Alarms
+from audited import check_namespace
 from clocks import BehindClock
 from fault_proxy import THROTTLED, UNAVAILABLE, WRITES, FaultProxy, always, first_of, never
 from prometheus import Prometheus, read_rules
@@ -189,7 +191,10 @@ async def _lost_server(drill: _Drill, alarms: Alarms, proxy: FaultProxy) -> None
 
 
 async def test_each_alert_fires_on_the_real_fault_and_clears(
-    control_plane: Cluster, prometheus_folder: Path, tmp_path: Path
+    control_plane: Cluster,
+    prometheus_folder: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     """Each alert fires within two evaluations once its fault has lasted, and clears after it; none else."""
     async with AsyncExitStack() as opened:
@@ -247,6 +252,11 @@ async def test_each_alert_fires_on_the_real_fault_and_clears(
             for name in names:
                 late_seconds = await alarms.lateness(namespace, name)
                 assert late_seconds <= 2 * INTERVAL_SECONDS, (namespace, name)
+    for drill in drills:
+        assert [] == drill.served.leaks()
+    for drill in (throttled, left, away):
+        config = control_plane.kubeconfig(tmp_path / "after", namespace=drill.namespace)
+        await check_namespace(request, f"configmap:{config}")
 
 
 async def _leave_a_copy(drill: _Drill) -> None:

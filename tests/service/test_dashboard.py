@@ -109,6 +109,7 @@ async def test_all_is_shown_and_nothing_said_while_all_is_well(
             assert [] == prometheus.query('count_over_time(ALERTS{alertstate="firing"}[600s])')
     finally:
         served.end()
+    assert [] == served.leaks()
     asked = [*queries(), *(rule["expr"] for rule in read_rules().values())]
     assert set() == set().union(*map(metrics_in, asked)) - _names_exported(told)
     ids = re.findall(r'"(t-\d+|c-\d+)"', told)

@@ -36,6 +36,7 @@ def test_a_stopped_process_answers_no_probe(tmp_path: Path) -> None:
             assert {"status": "ok", "reason": ""} == json.load(answer)
     finally:
         served.end()
+    assert [] == served.leaks()
 
 
 async def test_a_slow_event_loop_needs_a_restart(tmp_path: Path) -> None:

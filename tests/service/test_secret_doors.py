@@ -2,8 +2,7 @@
 No secret gets into a store, a log, a metric or a message, by whatever door it comes.
 
 Secrets of many kinds are planted in every text that a door takes, and then searched for in all that
-was left behind. What every other test of the manager, a crash, the service or the cluster leaves is
-searched too, see `audited`. What is set aside byte for byte is the stated exception, and no test here
+was left behind. What every other test leaves is searched too, see `audited`. What is set aside byte for byte is the stated exception, and no test here
 damages a state.
 """
 
@@ -502,7 +501,7 @@ async def test_a_secret_that_is_planted_is_nowhere_left(
     assert _MARK in b"".join(kept)
 
 
-@pytest.mark.damages
+@pytest.mark.leaks
 async def test_the_search_finds_what_is_left(
     served: Served, store: Store, request: pytest.FixtureRequest
 ) -> None:

@@ -21,6 +21,11 @@ NOBODY = 65534
 Script = Callable[..., "subprocess.Popen[str]"]
 
 
+@pytest.fixture
+def sound_files() -> None:
+    """What is stored here are no tasks, so that nothing is expected of them."""
+
+
 @pytest.fixture(scope="session")
 def is_soak() -> bool:
     """Whether the full figures are asked for."""

@@ -1,35 +1,72 @@
 """
 What is looked at when a test is over: each change of each task has its record, and no secret is kept.
 
-So those tests are, all together, one long use of the product, after which both are true of each store.
+So the tests are, all together, one long use of the product, after which both are true of each store. A
+test that `damages` is excused from the first, and one that `leaks` from the second.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
 import pytest
 from crew import open_spec
-from leaks import leaks_of
+from leaks import leaks_in, leaks_of
 
 from mendloop.auditing import Auditor
+from mendloop.core.errors import StateError
 from mendloop.stores.port import Store
 
-__all__ = ["check_records", "check_records_at"]
+__all__ = ["check_files", "check_namespace", "check_records", "check_texts"]
 
 
 async def check_records(request: pytest.FixtureRequest, store: Store) -> None:
-    """Fail where a record is missing or was changed, or a secret is kept, unless the test `damages`."""
-    if request.node.get_closest_marker("damages") is None:
+    """Fail where a record is missing or was changed, or a secret is kept."""
+    if not _is_marked(request, "damages"):
         told = {v.task_id: v.flaws async for v in Auditor(store).verify_all() if v.flaws}
         assert not told, told
-        assert [] == await leaks_of(store)
+    if not _is_marked(request, "leaks"):
+        leaks = await leaks_of(store)
+        assert not leaks, leaks
 
 
-async def check_records_at(request: pytest.FixtureRequest, spec: str) -> None:
-    """The same of the store at *spec*, see `crew.open_spec`."""
-    if request.node.get_closest_marker("damages") is not None:
+async def check_namespace(request: pytest.FixtureRequest, spec: str) -> None:
+    """The same of the store at *spec*, see `crew.open_spec`, if it is no file: those `check_files` sees."""
+    if not spec.startswith("sqlite:"):
+        await _check_at(request, spec)
+
+
+async def _check_at(request: pytest.FixtureRequest, spec: str) -> None:
+    try:
+        store = await open_spec(spec)
+    except StateError:
+        assert _is_marked(request, "damages"), f"{spec} cannot be opened"
         return
-    store = await open_spec(spec)
     try:
         await check_records(request, store)
     finally:
         await store.close()
+
+
+def check_files(request: pytest.FixtureRequest, folder: Path) -> None:
+    """The same of all SQLite files below *folder*."""
+    if found := [path for path in folder.rglob("*.db") if path.is_file()]:
+        asyncio.run(_check_each(request, found))
+
+
+async def _check_each(request: pytest.FixtureRequest, paths: Iterable[Path]) -> None:
+    for path in paths:
+        await _check_at(request, f"sqlite:{path}")
+
+
+def check_texts(request: pytest.FixtureRequest, told: Iterable[bytes]) -> None:
+    """Fail where a secret is in what was told to somebody."""
+    if not _is_marked(request, "leaks"):
+        leaks = [leak for text in set(told) for leak in leaks_in(text)]
+        assert not leaks, leaks
+
+
+def _is_marked(request: pytest.FixtureRequest, name: str) -> bool:
+    return request.node.get_closest_marker(name) is not None

@@ -32,7 +32,12 @@ class Done(NamedTuple):
 
 
 class User:
-    """Calls the command line in a folder, with a state folder of its own."""
+    """
+    Calls the command line in a folder, with a state folder of its own.
+
+    Attributes:
+        told: All that the calls printed, by either way.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,6 +56,7 @@ class User:
             "LC_ALL": "C.UTF-8",
             "COLUMNS": "200",
         }
+        self.told: list[bytes] = []
         self._started: list[subprocess.Popen[bytes]] = []
 
     def __call__(self, *arguments: str, stdin: bytes = b"", **environment: str) -> Done:
@@ -64,6 +70,7 @@ class User:
             timeout=PATIENCE_SECONDS,
             check=False,
         )
+        self.told += done.stdout, done.stderr
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
@@ -91,7 +98,7 @@ class User:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            self.told += filter(None, process.communicate())
 
 
 Quick: TypeAlias = Callable[..., Done]

@@ -180,6 +180,10 @@ class Installed:
         headers = {"Authorization": f"Bearer {_TOKEN}"}
         return get_json(f"{replica.intake}/v1/feedback", body, headers)[0]
 
+    def logs(self) -> list[bytes]:
+        """What each process has logged."""
+        return [replica.log_path.read_bytes() for replica in self._replicas]
+
     def end(self) -> None:
         """Kill what still runs."""
         for replica in self._replicas:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from mendloop.core.names import KINDS, QUARANTINE
@@ -15,6 +16,8 @@ from mendloop.stores.port import Document, Store
 __all__ = ["leaks_in", "leaks_of"]
 
 _GZIP = b"\x1f\x8b"
+_OF_GZIP = zlib.MAX_WBITS | 16
+_STEP_BYTES = 256
 
 
 async def leaks_of(store: Store) -> list[str]:
@@ -37,7 +40,7 @@ def _leaks_of_one(document: Document) -> Iterator[str]:
 
 def leaks_in(data: bytes) -> Iterator[str]:
     """Yield what redaction makes of each text in *data* that has a secret: compressed, JSON, or lines."""
-    text = (gzip.decompress(data) if data.startswith(_GZIP) else data).decode(errors="replace")
+    text = _unpacked(data).decode(errors="replace")
     try:
         found = list(_texts_in(json.loads(text)))
     except (ValueError, RecursionError):
@@ -46,6 +49,18 @@ def leaks_in(data: bytes) -> Iterator[str]:
         redacted = redact_secrets(piece)
         if redacted != piece:
             yield redacted
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What is compressed in *data*, as far as it can be read."""
+    if not data.startswith(_GZIP):
+        return data
+    reader = zlib.decompressobj(wbits=_OF_GZIP)
+    text = b""
+    with suppress(zlib.error):
+        for place in range(0, len(data), _STEP_BYTES):
+            text += reader.decompress(data[place : place + _STEP_BYTES])
+    return text
 
 
 def _texts_of_line(line: str) -> Iterator[str]:

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import yaml
+from leaks import leaks_in
+
 from mendloop.core.names import QUEUE
 from mendloop.stores.port import Store
 
@@ -152,6 +155,23 @@ class Served:
             if replica.process.poll() is None:
                 replica.process.send_signal(signal.SIGCONT)
                 replica.kill()
+
+    def leaks(self) -> list[str]:
+        """Secrets in what the replicas logged and told, and what they were started with in either."""
+        own = (self.token.encode(), self.secret, *self._tokens())
+        return [
+            leak
+            for replica in self.replicas
+            for told in (replica.log_path.read_bytes(), replica.exposition)
+            for leak in (*leaks_in(told), *(one.decode() for one in own if one in told))
+        ]
+
+    def _tokens(self) -> list[bytes]:
+        """By which the API server knows the replicas."""
+        if self.spec != "kubernetes":
+            return []
+        users = yaml.safe_load(Path(self.environment["KUBECONFIG"]).read_text())["users"]
+        return [one["user"]["token"].encode() for one in users]
 
 
 def get_json(
