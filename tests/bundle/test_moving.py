@@ -77,6 +77,7 @@ async def test_an_export_of_the_import_is_equal(
         assert await told(one, task_id) == await told(other, task_id)
 
 
+@pytest.mark.damages
 async def test_what_cannot_be_read_is_moved_as_it_is(open_store: OpenStore, porter: Porter) -> None:
     """A newer state, a damaged one, a copy in quarantine, and a history without its head."""
     one, other = await open_store("one"), await open_store("other")
@@ -162,7 +163,13 @@ async def test_an_older_state_is_brought_up_to_date(open_store: OpenStore, porte
     assert await told(one, "job-1") == await told(other, "job-1")
 
 
-@pytest.mark.parametrize("how", ["newer", "another", "forked", "unreadable", "foreign", "held"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("newer", "another", "forked", "foreign", "held"),
+        pytest.param("unreadable", marks=pytest.mark.damages),
+    ],
+)
 async def test_newer_or_other_state_is_not_overwritten(
     open_store: OpenStore, porter: Porter, how: str
 ) -> None:
@@ -234,6 +241,7 @@ async def test_another_state_is_told_from_one_that_went_on(
     assert "another of the same id" in str(refused["job-1"])
 
 
+@pytest.mark.damages
 async def test_a_document_of_that_name_with_other_bytes_is_not_taken_for_it(
     open_store: OpenStore, porter: Porter
 ) -> None:
@@ -270,7 +278,7 @@ async def test_no_task_comes_that_could_not_be_told(open_store: OpenStore, porte
 async def test_a_task_that_the_store_refuses_is_not_told_as_imported(
     open_store: OpenStore, porter: Porter
 ) -> None:
-    """Its entry is taken back, and the other task of the bundle comes."""
+    """Its entry is taken back, the other task of the bundle comes, and the same import again brings it."""
     one, inner = await open_store("one"), await open_store("other")
     await porter.fill(one, 2)
     leaving = Fault(is_done=False, error=lambda: BeingDeleted("it is being deleted"))
@@ -282,6 +290,8 @@ async def test_a_task_that_the_store_refuses_is_not_told_as_imported(
     assert isinstance(outcomes[0].error, BeingDeleted)
     told = (await inner.list(AUDIT)).documents
     assert ["job-1"] == [entry.labels["task-id"] for entry in told]
+    [again, _] = await porter.import_(inner, await porter.export(one))
+    assert Verdict.CREATED is again.verdict
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ async def test_a_state_of_the_specification_is_taken_on(tmp_path: Path) -> None:
     assert [entry.pr_comment_id for entry in history] == ["2187453321", "2187460098"]
 
 
+@pytest.mark.damages
 async def test_a_newer_state_is_refused_and_left_alone(tmp_path: Path) -> None:
     """Each way to change it is refused, and not one byte is another."""
     raw = (HERE / "v2.json").read_bytes()
@@ -136,6 +137,7 @@ async def test_a_newer_state_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert after == before
 
 
+@pytest.mark.damages
 def test_a_newer_state_is_shown_by_the_command_line_and_never_changed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
