@@ -131,6 +131,7 @@ def test_tasks_are_counted_by_status_and_by_iterations() -> None:
     assert 64 == sample("task_iterations_gsum")
 
 
+@pytest.mark.damages
 async def test_documents_are_told_by_their_kind(store: FaultyStore) -> None:
     """Of each kind the largest, how many, and what they have in all."""
     for number, size_bytes in enumerate((10, 30)):
@@ -150,6 +151,7 @@ async def test_documents_are_told_by_their_kind(store: FaultyStore) -> None:
     assert 2 == sample("document_bytes_bucket", le="+Inf")
 
 
+@pytest.mark.damages
 async def test_a_request_to_the_store_is_told_by_how_it_ended(store: FaultyStore) -> None:
     """Answered, refused by what error, or given up by who asked: each by its name."""
     metrics = Metrics()
