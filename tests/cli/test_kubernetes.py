@@ -203,6 +203,7 @@ def test_watch_tells_what_changes(request: pytest.FixtureRequest, user: User, st
     assert (130, 130) == (plain.end(), lines.end())
 
 
+@pytest.mark.damages
 def test_watch_tells_what_is_gone(
     cluster_user: User, control_plane: Cluster, namespace: str
 ) -> None:

@@ -18,6 +18,7 @@ def others(control_plane: Cluster, namespace: str) -> Others:
     return Others(control_plane, namespace)
 
 
+@pytest.mark.damages
 def test_a_task_whose_counter_was_lowered_is_told_as_such(
     cluster_user: User, others: Others
 ) -> None:

@@ -159,6 +159,7 @@ async def test_what_a_person_adds_is_the_persons_to_take_away(
     assert {} == marks(person)
 
 
+@pytest.mark.other_hands
 @pytest.mark.parametrize("is_seen", [False, True], ids=["unseen", "seen by the watch"])
 async def test_an_edit_of_the_state_is_taken_over_and_named(
     manager: StateManager, person: Person, *, is_seen: bool
@@ -174,6 +175,7 @@ async def test_an_edit_of_the_state_is_taken_over_and_named(
     assert "ann" == person.state()["metadata"]["owner"]
 
 
+@pytest.mark.other_hands
 async def test_a_state_that_a_person_owns_by_now_is_ours_to_write(
     manager: StateManager, person: Person
 ) -> None:

@@ -23,7 +23,7 @@ from mendloop.core.errors import (
     ValidationError,
 )
 from mendloop.core.model import Ledger, RemediationState
-from mendloop.core.run import Lease
+from mendloop.core.run import Lease, generation_beyond
 from mendloop.core.text import redact_secrets
 from mendloop.core.vocabulary import Status
 
@@ -72,7 +72,7 @@ def test_no_command_ever_loses_anything(
     assert done.state.iteration >= before.iteration
     kept = [e.pr_comment_id for e in done.state.feedback_history[: len(before.feedback_history)]]
     assert [e.pr_comment_id for e in before.feedback_history] == kept
-    assert _lease(done.state).generation >= _lease(before).generation
+    assert done.state.ledger.lease.generation >= before.ledger.lease.generation
     theirs = {k: v for k, v in before.metadata.items() if not k.startswith("iteration_")}
     assert theirs.items() <= done.state.metadata.items()
 
@@ -152,12 +152,9 @@ def test_a_whole_state_replaces_only_the_one_that_it_was_made_from(
     assert done.state is not None
     assert 0 == moved or not isinstance(ours, Ledger)
     assert drawn.iteration == done.state.iteration >= stored.iteration
-    assert _lease(stored) == _lease(done.state)
+    made_anew = Lease(generation=generation_beyond(NOW))
+    assert (ours.lease if isinstance(ours, Ledger) else made_anew) == done.state.ledger.lease
     assert done.state == decode_state(encode_state(done.state))
-
-
-def _lease(state: RemediationState) -> Lease:
-    return state.mendloop.lease if isinstance(state.mendloop, Ledger) else Lease()
 
 
 def _commit(state: RemediationState | None) -> int:

@@ -97,6 +97,7 @@ async def test_whole_tasks_of_a_schema_are_read_back_and_gone_on_with(
     assert ((), chained + 1) == (after.flaws, after.chained)
 
 
+@pytest.mark.other_hands
 async def test_a_state_of_the_specification_is_taken_on(tmp_path: Path) -> None:
     """The counter goes on from where the other writer left it, and its findings are still there."""
     store = await open_sqlite(tmp_path / "state.db")

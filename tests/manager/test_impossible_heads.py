@@ -161,6 +161,7 @@ async def test_no_write_is_decided_on_the_number_of_a_sealed_finding(
     assert () == (await manage(store).validate_state("t")).symptoms
 
 
+@pytest.mark.other_hands
 async def test_a_change_by_other_hands_of_a_sealed_finding_in_the_head_is_taken_over(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:
@@ -181,6 +182,7 @@ async def test_a_change_by_other_hands_of_a_sealed_finding_in_the_head_is_taken_
     assert ["c7"] == [found.pr_comment_id for found in history if found.description == "edited"]
 
 
+@pytest.mark.other_hands
 async def test_a_raised_count_is_taken_over_and_no_number_is_given_twice(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:

@@ -48,6 +48,7 @@ async def check_has_lost(store: FaultyStore, lease: RunLease, manage: Manage) ->
     assert at + 1 == await other.start_iteration()
 
 
+@pytest.mark.other_hands
 async def test_a_run_does_not_outlive_a_rewrite(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:
@@ -57,6 +58,7 @@ async def test_a_run_does_not_outlive_a_rewrite(
     await check_has_lost(store, lease, manage)
 
 
+@pytest.mark.other_hands
 async def test_a_run_does_not_outlive_a_second_rewrite(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:

@@ -43,6 +43,7 @@ async def doings(manager: StateManager) -> list[str]:
     return [change.do async for commit in manager.commits(state) for change in commit.changes]
 
 
+@pytest.mark.other_hands
 async def test_what_other_hands_changed_is_taken_over_and_recorded_once(
     store: FaultyStore, manager: StateManager, manage: Manage
 ) -> None:
@@ -58,6 +59,7 @@ async def test_what_other_hands_changed_is_taken_over_and_recorded_once(
     assert "ann" == state.metadata["owner"]
 
 
+@pytest.mark.other_hands
 async def test_the_manager_that_wrote_last_sees_it_too(
     store: FaultyStore, manager: StateManager
 ) -> None:

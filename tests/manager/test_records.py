@@ -130,6 +130,7 @@ async def changes(manager: StateManager) -> list[tuple[str, str, str]]:
     ]
 
 
+@pytest.mark.other_hands
 async def test_a_change_by_other_hands_is_told_before_and_after_it_is_recorded(
     place: Store, manage: Manage
 ) -> None:
@@ -146,6 +147,7 @@ async def test_a_change_by_other_hands_is_told_before_and_after_it_is_recorded(
     assert () == verdict.flaws
 
 
+@pytest.mark.other_hands
 async def test_a_state_of_another_program_is_recorded_as_made_outside(
     place: Store, manage: Manage
 ) -> None:

@@ -182,6 +182,7 @@ async def test_every_kind_of_operation_leaves_what_the_specification_reads(
     assert 6 + 3 + 20 + 6 == len(await manager.get_feedback_history("t")) > len(history)
 
 
+@pytest.mark.other_hands
 async def test_a_state_of_the_specifications_writer_is_taken_over(
     store: FaultyStore, manager: StateManager
 ) -> None:

@@ -37,7 +37,9 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     served.end()
     assert [] == served.leaks()
     if served.spec == "kubernetes":
-        asyncio.run(check_namespace(request, f"configmap:{served.environment['KUBECONFIG']}"))
+        plane: Cluster = request.getfixturevalue("control_plane")
+        after = plane.kubeconfig(tmp_path / "after", namespace=request.getfixturevalue("namespace"))
+        asyncio.run(check_namespace(request, f"configmap:{after}"))
 
 
 @pytest.fixture

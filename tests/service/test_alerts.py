@@ -190,6 +190,7 @@ async def _lost_server(drill: _Drill, alarms: Alarms, proxy: FaultProxy) -> None
         await asyncio.to_thread(replica.wait_until_ready)
 
 
+@pytest.mark.damages
 async def test_each_alert_fires_on_the_real_fault_and_clears(
     control_plane: Cluster,
     prometheus_folder: Path,

@@ -140,6 +140,7 @@ def _mendloop(served: Served, *arguments: str) -> None:
     assert 0 == done.returncode
 
 
+@pytest.mark.damages
 @pytest.mark.parametrize(
     "content", [b"no store at all" * 100, b"SQLite format 3\0" + b"\xff" * 4096]
 )

@@ -46,6 +46,7 @@ async def _until_told(replica: Replica, wanted: float, name: str, **labels: str)
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.other_hands
 async def test_repairs_are_counted_by_whomever_they_are_made(served: Served, store: Store) -> None:
     """
     Each replica counts a repair, a restore from a copy and a change by other hands, once.

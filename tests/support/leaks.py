@@ -13,7 +13,7 @@ from mendloop.core.text import redact_secrets
 from mendloop.stores.paging import documents
 from mendloop.stores.port import Document, Store
 
-__all__ = ["leaks_in", "leaks_of"]
+__all__ = ["leaks_in", "leaks_of", "unpacked"]
 
 _GZIP = b"\x1f\x8b"
 _OF_GZIP = zlib.MAX_WBITS | 16
@@ -40,7 +40,7 @@ def _leaks_of_one(document: Document) -> Iterator[str]:
 
 def leaks_in(data: bytes) -> Iterator[str]:
     """Yield what redaction makes of each text in *data* that has a secret: compressed, JSON, or lines."""
-    text = _unpacked(data).decode(errors="replace")
+    text = unpacked(data).decode(errors="replace")
     try:
         found = list(_texts_in(json.loads(text)))
     except (ValueError, RecursionError):
@@ -51,7 +51,7 @@ def leaks_in(data: bytes) -> Iterator[str]:
             yield redacted
 
 
-def _unpacked(data: bytes) -> bytes:
+def unpacked(data: bytes) -> bytes:
     """What is compressed in *data*, as far as it can be read."""
     if not data.startswith(_GZIP):
         return data
