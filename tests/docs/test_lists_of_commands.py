@@ -74,10 +74,20 @@ echo '{{"version": "2.1.0", "runs": [{{"tool": {{"driver": {{"name": "{name}"}}}
 # Installs what pip would, from the cache that `make setup` has filled.
 PIP = '#!/bin/sh\ncommand=$1; shift\nHOME={home} exec {uv} pip "$command" --quiet --python {python} "$@"\n'
 
+# A shell of SQLite, which not each machine has.
+SQLITE = """#!/usr/bin/env python3
+import sqlite3
+import sys
+
+for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):
+    print(*row, sep="|")
+"""
+
 PROGRAMS = {
     "claude": AGENT,
     "codex": AGENT,
     "aider": AGENT,
+    "sqlite3": SQLITE,
     "semgrep": LINTER.format(name="shop"),
     "npx": LINTER.format(name="app"),
 }
