@@ -30,10 +30,7 @@ class SeenStates:
         """
         kept = self._decoded.get(task_id)
         if kept is None or kept[0] != document.revision:
-            kept = self._decoded[task_id] = (
-                document.revision,
-                state_in(task_id, document),
-            )
+            kept = self._decoded[task_id] = document.revision, state_in(task_id, document)
             while len(self._decoded) > _KEPT:
                 self._decoded.popitem(last=False)
         return kept[1]

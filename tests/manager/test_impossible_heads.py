@@ -54,6 +54,12 @@ def findings(**members: Any) -> Edit:
     return lambda document: document["mendloop"]["findings"].update(members)
 
 
+def finding_in(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """Give the finding of this comment id in a head."""
+    [found] = [f for f in document["feedback_history"] if f["pr_comment_id"] == name]
+    return found
+
+
 def without_commits(document: dict[str, Any]) -> None:
     """Count fewer commits than are sealed, and have none in the head."""
     document["mendloop"] |= {"commit": 3, "commits": []}
@@ -170,8 +176,7 @@ async def test_a_change_by_other_hands_of_a_sealed_finding_in_the_head_is_taken_
     await manager.submit("t", Judge(life=Life.DISMISSED, names=("c7",), reason="no"))
 
     def change(document: dict[str, Any]) -> None:
-        [found] = [f for f in document["feedback_history"] if f["pr_comment_id"] == "c7"]
-        found["description"] = "edited"
+        finding_in(document, "c7")["description"] = "edited"
 
     await edit(store, change)
     await manage(store).append_feedback("t", entry("late"))
@@ -243,8 +248,7 @@ async def test_a_finding_that_was_sealed_before_gets_its_own_number_back(
     await manager.submit("t", Judge(life=Life.DISMISSED, names=("c7",), reason="no"))
 
     def change(document: dict[str, Any]) -> None:
-        [found] = [f for f in document["feedback_history"] if f["pr_comment_id"] == "c7"]
-        found["mendloop"]["place"] = -1
+        finding_in(document, "c7")["mendloop"]["place"] = -1
         take_out(document, NAMES[-2])
 
     await edit(store, change)

@@ -16,7 +16,7 @@ from controlplane import Cluster
 from mendloop.kube.access import load_access
 from mendloop.stores.configmap import open_configmaps
 from mendloop.stores.port import Store
-from mendloop.stores.sqlite import open_sqlite
+from mendloop.stores.sqlite import SqliteStore, open_sqlite
 
 KINDS = ("sqlite", pytest.param("configmap", marks=pytest.mark.kubernetes))
 
@@ -40,6 +40,14 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
         plane: Cluster = request.getfixturevalue("control_plane")
         after = plane.kubeconfig(tmp_path / "after", namespace=request.getfixturevalue("namespace"))
         asyncio.run(check_namespace(request, f"configmap:{after}"))
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """An empty store, for parts of the service in this process."""
+    store = await open_sqlite(tmp_path / "state.db")
+    yield store
+    await store.close()
 
 
 @pytest.fixture

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import aiohttp
 import msgspec
-import pytest
 from aiohttp import web
+from lone_door import open_door
 
 from mendloop.clock import SystemClock
 from mendloop.core.model import Settings
 from mendloop.manager import StateManager
 from mendloop.service.bodies import BodyReader
 from mendloop.service.feedback import FeedbackDoor, FeedbackWork
-from mendloop.service.health import Health
-from mendloop.service.metrics import Metrics
 from mendloop.service.queue import DeliveryQueue, Item
-from mendloop.service.server import Door, Listener, intake_app
-from mendloop.service.tasks import TaskWatch
-from mendloop.stores.sqlite import SqliteStore, open_sqlite
+from mendloop.stores.sqlite import SqliteStore
 
 _LIMIT_BYTES = 10
 _PATIENCE_SECONDS = 0.2
-
-
-@pytest.fixture
-async def file(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    """An empty store."""
-    store = await open_sqlite(tmp_path / "state.db")
-    yield store
-    await store.close()
 
 
 class _Reading:
@@ -50,19 +36,6 @@ class _Reading:
         return "read", str(len(await self._bodies.read(request)))
 
 
-@asynccontextmanager
-async def _open(store: SqliteStore, queue: DeliveryQueue, door: Door) -> AsyncIterator[str]:
-    """The door alone, on an address of its own; its URL."""
-    clock, metrics = SystemClock(), Metrics()
-    async with StateManager(store) as manager:
-        health = Health(store, TaskWatch(manager, clock, metrics.recovered), queue, clock=clock)
-        listener = Listener(intake_app([door], metrics=metrics, health=health), "127.0.0.1", 0)
-        await listener.start()
-        yield f"http://127.0.0.1:{listener.port}{door.path}"
-        await listener.close()
-        await queue.close()
-
-
 async def _pieces(*lengths: int, last_seconds: float = 0) -> AsyncIterator[bytes]:
     """A body of which nobody tells the length before."""
     for length in lengths:
@@ -74,7 +47,7 @@ async def test_a_body_without_a_length_has_the_same_limit(file: SqliteStore) -> 
     """What is as long as the limit is read, in one piece or many, and one byte more is refused."""
     queue = DeliveryQueue(file, file, clock=SystemClock())
     statuses = []
-    async with _open(file, queue, _Reading()) as url, aiohttp.ClientSession() as session:
+    async with open_door(file, queue, _Reading()) as url, aiohttp.ClientSession() as session:
         for sent in (b"x" * 10, _pieces(10), _pieces(4, 6), b"x" * 11, _pieces(11), _pieces(5, 6)):
             async with session.post(url, data=sent) as answer:
                 statuses.append((answer.status, (await answer.json())["result"]))
@@ -85,7 +58,7 @@ async def test_a_body_without_a_length_has_the_same_limit(file: SqliteStore) -> 
 async def test_a_body_that_does_not_come_is_not_waited_for(file: SqliteStore) -> None:
     """A sender that takes longer than it may is told so, long before it is done."""
     queue = DeliveryQueue(file, file, clock=SystemClock())
-    async with _open(file, queue, _Reading()) as url, aiohttp.ClientSession() as session:
+    async with open_door(file, queue, _Reading()) as url, aiohttp.ClientSession() as session:
         async with asyncio.timeout(10):
             async with session.post(url, data=_pieces(4, last_seconds=60)) as answer:
                 assert (408, "slow") == (answer.status, (await answer.json())["result"])
@@ -98,7 +71,7 @@ async def test_either_of_two_tokens_lets_in_while_one_replaces_the_other(file: S
     finding = {"severity": "High", "issue_type": "Bug", "description": "an empty name answers 500"}
     body = {"task_id": "1", "findings": [finding]}
     told = {}
-    async with _open(file, queue, door) as url, aiohttp.ClientSession() as session:
+    async with open_door(file, queue, door) as url, aiohttp.ClientSession() as session:
         for token in ("o" * 32, "n" * 32, "x" * 32, "o" * 31, ""):
             told[token] = []
             for name, value in (
@@ -119,7 +92,7 @@ async def test_a_description_that_nobody_sees_is_none(file: SqliteStore) -> None
     door = FeedbackDoor(queue, [b"o" * 32])
     headers = {"Authorization": f"Bearer {'o' * 32}"}
     told = []
-    async with _open(file, queue, door) as url, aiohttp.ClientSession() as session:
+    async with open_door(file, queue, door) as url, aiohttp.ClientSession() as session:
         for description in ("\u200b", "\u200b \u202e", "\u2066\n\u2069"):
             finding = {"severity": "High", "issue_type": "Bug", "description": description}
             body = {"task_id": "1", "findings": [finding]}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -23,6 +22,7 @@ from github_payloads import (
     review_comment,
 )
 from hook_sender import Hook, headers_of, hook
+from lone_door import open_door
 
 from mendloop.clock import SystemClock
 from mendloop.core.lives import life_of
@@ -34,24 +34,11 @@ from mendloop.intake.github.reduction import reduce
 from mendloop.manager import StateManager
 from mendloop.service.github import GithubDoor
 from mendloop.service.github_work import GithubWork
-from mendloop.service.health import Health
-from mendloop.service.metrics import Metrics
 from mendloop.service.queue import DeliveryQueue, Item
-from mendloop.service.server import Listener, intake_app
 from mendloop.service.settings import GithubTable, StormTable
-from mendloop.service.tasks import TaskWatch
 from mendloop.stores.port import Store
-from mendloop.stores.sqlite import open_sqlite
 
 _SECRET = b"s" * 32
-
-
-@pytest.fixture
-async def file(tmp_path: Path) -> AsyncIterator[Store]:
-    """An empty store."""
-    store = await open_sqlite(tmp_path / "state.db")
-    yield store
-    await store.close()
 
 
 class _Desk:
@@ -200,20 +187,10 @@ async def test_what_was_said_of_an_older_commit_waits_for_no_head(desk: _Desk) -
     assert ["f" * 40, "a" * 40] == tips
 
 
-@asynccontextmanager
-async def _open_door(store: Store, table: GithubTable) -> AsyncIterator[str]:
-    """The door alone, on an address of its own; its URL."""
-    clock, metrics = SystemClock(), Metrics()
+def _open_door(store: Store, table: GithubTable) -> AbstractAsyncContextManager[str]:
+    clock = SystemClock()
     queue = DeliveryQueue(store, store, clock=clock)
-    async with StateManager(store) as manager:
-        tasks = TaskWatch(manager, clock, metrics.recovered)
-        health = Health(store, tasks, queue, clock=clock)
-        door = GithubDoor(queue, [_SECRET], table=table, clock=clock)
-        listener = Listener(intake_app([door], metrics=metrics, health=health), "127.0.0.1", 0)
-        await listener.start()
-        yield f"http://127.0.0.1:{listener.port}{door.path}"
-        await listener.close()
-        await queue.close()
+    return open_door(store, queue, GithubDoor(queue, [_SECRET], table=table, clock=clock))
 
 
 async def _send(url: str, hooks: Sequence[Hook]) -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -26,7 +25,8 @@ from mendloop.service.queue import QUEUE
 from mendloop.service.settings import CleanupTable, Secrets, ServiceSettings
 from mendloop.service.tasks import TaskWatch
 from mendloop.stores.leases import StoredLeases
-from mendloop.stores.sqlite import SqliteStore, open_sqlite
+from mendloop.stores.port import Store
+from mendloop.stores.sqlite import SqliteStore
 
 _DAY_SECONDS = 86_400.0
 
@@ -39,14 +39,6 @@ class _OddStore(FaultyStore):
     async def before(self, operation: str, kind: str) -> None:
         if self.is_odd and (operation, kind) == ("list", QUEUE):
             raise ZeroDivisionError
-
-
-@pytest.fixture
-async def file(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    """An empty store."""
-    store = await open_sqlite(tmp_path / "state.db")
-    yield store
-    await store.close()
 
 
 @asynccontextmanager
@@ -82,25 +74,32 @@ async def test_a_part_that_breaks_ends_the_service(file: SqliteStore) -> None:
     assert not (await file.list("lease")).documents[0].body.count(b'"holder":"a"')
 
 
+def _housekeeping(
+    manager: StateManager, store: Store, metrics: Metrics, **cleanup: str
+) -> Housekeeping:
+    clock = SystemClock()
+    return Housekeeping(
+        manager,
+        MeasuredStore(store, metrics, at_once=4),
+        TaskWatch(manager, clock, metrics.recovered),
+        name="a",
+        metrics=metrics,
+        clock=clock,
+        settings=ServiceSettings(cleanup=CleanupTable(**cleanup)),
+    )
+
+
 async def test_what_fails_of_the_housekeeping_holds_up_nothing_else(file: SqliteStore) -> None:
     """Tasks are cleaned up, once and again, though what is stored cannot be counted."""
     store = _OddStore(file)
     store.is_odd = True
-    metrics, clock = Metrics(), SystemClock()
+    metrics = Metrics()
     async with StateManager(file, clock=BehindClock(2 * _DAY_SECONDS)) as past:
         for task_id in ("1", "2"):
             await past.create_task(task_id)
             await past.stop(task_id, reason="over")
         async with StateManager(store) as manager:
-            house = Housekeeping(
-                manager,
-                MeasuredStore(store, metrics, at_once=4),
-                TaskWatch(manager, clock, metrics.recovered),
-                name="a",
-                metrics=metrics,
-                clock=clock,
-                settings=ServiceSettings(cleanup=CleanupTable(interval="0.5s", retention="1d")),
-            )
+            house = _housekeeping(manager, store, metrics, interval="0.5s", retention="1d")
             running = asyncio.create_task(house.run())
             deleted = metrics.cleaned.labels("soft_deleted")._value
             found = metrics.cleaned.labels("found")._value
@@ -114,22 +113,14 @@ async def test_what_fails_of_the_housekeeping_holds_up_nothing_else(file: Sqlite
 async def test_a_cleanup_that_leaves_something_has_not_succeeded(file: SqliteStore) -> None:
     """It counts as one that fails until one leaves nothing, which is then told as the last success."""
     store = StubbornStore(file, stubborn="task-t-")
-    metrics, clock = Metrics(), SystemClock()
+    metrics = Metrics()
     failing, succeeded = metrics.cleanup_failing._value, metrics.cleanup_success._value
     async with StateManager(file, clock=BehindClock(2 * _DAY_SECONDS)) as past:
         await past.create_task("t")
         await past.stop("t", reason="over")
         await past.delete("t", reason="over")
     async with StateManager(store) as manager:
-        house = Housekeeping(
-            manager,
-            MeasuredStore(store, metrics, at_once=4),
-            TaskWatch(manager, clock, metrics.recovered),
-            name="a",
-            metrics=metrics,
-            clock=clock,
-            settings=ServiceSettings(cleanup=CleanupTable(interval="0.2s", grace="1d")),
-        )
+        house = _housekeeping(manager, store, metrics, interval="0.2s", grace="1d")
         running = asyncio.create_task(house.run())
         await eventually(lambda: failing.get() >= 3)
         assert (0, 0) == (succeeded.get(), metrics.cleaned.labels("removed")._value.get())

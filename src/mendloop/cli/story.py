@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mendloop.cli.words import counted
 from mendloop.core.model import Change, Commit
 from mendloop.core.records import Record
 from mendloop.core.timing import Stopwatch, begins_iteration
@@ -227,8 +228,7 @@ def _say_acquire(facts: dict[str, Any]) -> str:
 
 
 def _say_release(facts: dict[str, Any]) -> str:
-    count = facts.get("renewals", 0)
-    return f"given back after {count} heartbeat{'' if count == 1 else 's'}"
+    return f"given back after {counted(facts.get('renewals', 0), 'heartbeat')}"
 
 
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {

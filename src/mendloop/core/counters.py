@@ -8,7 +8,7 @@ writes asks for it where other hands have changed the head, and a diagnosis wher
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from mendloop.core.compaction import is_row_of, place_of
 from mendloop.core.errors import HistoryDamaged
@@ -42,7 +42,8 @@ def refusal(state: RemediationState, fields: Mapping[str, str]) -> str:
     wrong = _wrong_iteration(state, fields)
     if wrong:
         return wrong
-    wrong = wrong_commits(state) or _wrong_findings(state) or _shared_numbers(state)
+    numbers = places(state.feedback_history)
+    wrong = wrong_commits(state) or _wrong_findings(state, numbers) or _shared_numbers(numbers)
     return _contradiction(state, wrong) if wrong else ""
 
 
@@ -110,31 +111,26 @@ def miscounts(state: RemediationState, least: int) -> Iterator[str]:
         state: What is in the head.
         least: How many its sealed rows say that there are.
     """
-    yield from filter(None, (_shared_numbers(state), _wrong_findings(state, least)))
-
-
-def _shared_numbers(state: RemediationState) -> str:
     numbers = places(state.feedback_history)
+    yield from filter(None, (_shared_numbers(numbers), _wrong_findings(state, numbers, least)))
+
+
+def _shared_numbers(numbers: Sequence[int]) -> str:
     shared = len(numbers) - len(set(numbers))
     return f"{shared} findings in the head have the number of another one" if shared else ""
 
 
-def _wrong_findings(state: RemediationState, least: int = 0) -> str:
+def _wrong_findings(state: RemediationState, numbers: Sequence[int], least: int = 0) -> str:
     count = state.ledger.findings.count
     if count > COUNT_MOST:
         return f"{count} findings are counted: so many cannot be"
-    beyond = [n for n in places(state.feedback_history) if not 0 <= n <= COUNT_MOST]
+    beyond = [n for n in numbers if not 0 <= n <= COUNT_MOST]
     if beyond:
         return f"a finding in the head has the number {beyond[0]}: none can"
-    least = max(least, _least_findings(state))
+    least = max([least - 1, *numbers, *_numbers(state.ledger.findings)]) + 1
     if count < least:
         return f"{count} findings are counted, and one has the number {least - 1}"
     return ""
-
-
-def _least_findings(state: RemediationState) -> int:
-    """How many findings have a number at least, as the head tells of them."""
-    return max([*places(state.feedback_history), *_numbers(state.ledger.findings)], default=-1) + 1
 
 
 def places(entries: Iterable[FeedbackEntry]) -> list[int]:

@@ -26,9 +26,7 @@ class ToldLease:
         match change.do, change.facts:
             case "acquire_lease", {"generation": int(generation), "holder": str(holder)}:
                 self._generation, self._holder = generation, holder
-            case "release_lease", {"generation": int(generation)}:
-                self._generation, self._holder = generation, None
-            case "stop", {"generation": int(generation)}:
+            case (("release_lease" | "stop"), {"generation": int(generation)}):
                 self._generation, self._holder = generation, None
             case (("acquire_lease" | "release_lease" | "recover"), _):
                 self.forget()
